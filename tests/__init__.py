@@ -1,0 +1,1 @@
+"""The tests of inletspy; the folders mirror those of the package."""
