@@ -1,0 +1,1 @@
+"""The status port: JSON for programs and people."""

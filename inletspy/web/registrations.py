@@ -1,0 +1,235 @@
+"""Tunnels that outside wrappers report, in one list with those this server runs.
+
+Owns what a wrapper may register, within which limits and for how long (PLATFORM.md,
+Status API). Keeps all of it in memory: wrappers renew. Knows no HTTP, and of the
+tunnels that this server runs only what `ITunnels` tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from inletspy.interfaces import ITunnels
+from inletspy.policy.names import check_hostname
+from inletspy.web.answers import InvalidRequest, Problem
+from inletspy.web.rows import timestamp
+
+__all__ = ["CLIENT_LIMIT", "LIFETIME_SECONDS", "TOTAL_LIMIT", "Registration", "Registrations"]
+
+_log = Logger()
+
+#: A registration that is not renewed for so long is gone.
+LIFETIME_SECONDS: Final = 60.0
+#: Registrations at once, of all clients and of one.
+TOTAL_LIMIT: Final = 10_000
+CLIENT_LIMIT: Final = 64
+
+#: The fields that must be there, and the most characters each may have.
+_FIELDS: Final = {"hostname": 253, "public_url": 2048, "upstream": 512, "client_id": 256}
+
+#: The characters of a URI (RFC 3986, 2).
+_URI: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One tunnel that a wrapper reports.
+
+    Attributes:
+        hostname: the public name.
+        public_url: the public address, http(s) or tcp.
+        upstream: the service behind it, as shown to people.
+        client_id: whose it is, in the platform's terms.
+        connected_at: since when, in UTC, if the wrapper says so.
+    """
+
+    hostname: str
+    public_url: str
+    upstream: str
+    client_id: str
+    connected_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Registration:
+        """The registration that a request's body stands for; further fields don't matter.
+
+        Raises:
+            InvalidRequest: a field is missing, of the wrong type, too long or malformed.
+        """
+        texts = {name: _text(body, name, limit) for name, limit in _FIELDS.items()}
+        try:
+            texts["hostname"] = check_hostname(texts["hostname"])
+        except ValueError as error:
+            raise InvalidRequest(f"hostname: {error}") from error
+        _check_public_url(texts["public_url"])
+        if body.get("status", "active") != "active":
+            raise InvalidRequest('status must be "active"')
+        return cls(**texts, connected_at=_moment(body.get("connected_at")))
+
+
+def _text(body: Mapping[str, Any], name: str, limit: int) -> str:
+    value = body.get(name)
+    if value is None:
+        raise InvalidRequest(f"{name} is missing")
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name} must be text")
+    if not 0 < len(value) <= limit:
+        raise InvalidRequest(f"{name} must have 1 to {limit} characters")
+    if not value.isprintable():
+        raise InvalidRequest(f"{name} has characters that can't be shown")
+    return value
+
+
+def _check_public_url(text: str) -> None:
+    try:
+        url = urlsplit(text)
+        good = url.scheme in ("http", "https", "tcp") and bool(url.hostname)
+        good = good and url.username is None and (url.scheme != "tcp" or url.port is not None)
+        good = good and url.port != 0 and _URI.fullmatch(text) is not None
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidRequest(
+            "public_url must be like https://name.example.com or tcp://example.com:30000"
+        )
+
+
+def _moment(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no time zone")
+        return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRequest("connected_at must be like 2031-01-31T12:00:00Z") from None
+
+
+#: Owner, client and upstream: one owner's registration never renews another's.
+_Key = tuple[str, str, str]
+
+
+@implementer(ITunnels)
+class Registrations:
+    """All tunnels there are: those that this server runs, then the registered ones.
+
+    Where a registration is of the same client and upstream as a tunnel of this
+    server, only the tunnel counts.
+    """
+
+    def __init__(self, live: ITunnels, clock: IReactorTime) -> None:
+        """Follow the tunnels of this server.
+
+        Args:
+            live: the tunnels that this server runs.
+            clock: tells the time since the epoch (as reactors do) and when time is up.
+        """
+        self._live = live
+        self._clock = clock
+        self._observers: list[Callable[[], None]] = []
+        self._rows: dict[_Key, dict[str, Any]] = {}
+        #: When each is gone; the next to go comes first, since a renewal moves to the end.
+        self._deadlines: dict[_Key, float] = {}
+        self._expiry: IDelayedCall | None = None
+        self._stop_following = live.subscribe(self._changed)
+
+    def stop(self) -> None:
+        """Follow and expire nothing more."""
+        self._stop_following()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One JSON-ready object per tunnel service; see `ITunnels`."""
+        live = self._live.rows()
+        running = {(row["client_id"], row["upstream"]) for row in live}
+        registered = ((key[1:], row) for key, row in self._rows.items())
+        return live + [row for key, row in registered if key not in running]
+
+    def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Call `observer()` after every change of `rows()`; returns what ends that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def register(self, owner: str, registration: Registration) -> None:
+        """Add a registration, or renew the one of the same client and upstream.
+
+        Args:
+            owner: the name of the owner who registers.
+            registration: what to show; a renewal keeps the first `connected_at`.
+
+        Raises:
+            Problem: 429, there are too many.
+        """
+        key = (owner, registration.client_id, registration.upstream)
+        now = self._clock.seconds()
+        known = self._rows.get(key)
+        if known is None:
+            self._check_room(key)
+            moment = datetime.fromtimestamp(now, UTC)
+            since = timestamp(min(registration.connected_at or moment, moment))
+        else:
+            since = known["connected_at"]
+        row = {
+            "hostname": registration.hostname,
+            "public_url": registration.public_url,
+            "upstream": registration.upstream,
+            "client_id": registration.client_id,
+            "connected_at": since,
+            "status": "active",
+            "owner": owner,
+        }
+        self._rows[key] = row
+        self._deadlines.pop(key, None)
+        self._deadlines[key] = now + LIFETIME_SECONDS
+        self._await_expiry()
+        if row != known:
+            self._changed()
+
+    def forget(self, owner: str, client_id: str) -> None:
+        """Drop all registrations that `owner` made for a client, if there are any."""
+        self._drop([key for key in self._rows if key[:2] == (owner, client_id)])
+
+    def _check_room(self, key: _Key) -> None:
+        if len(self._rows) >= TOTAL_LIMIT:
+            raise Problem(429, "Too many registrations", f"There are {TOTAL_LIMIT} already")
+        if sum(other[:2] == key[:2] for other in self._rows) >= CLIENT_LIMIT:
+            detail = f"This client has {CLIENT_LIMIT} already"
+            raise Problem(429, "Too many registrations", detail)
+
+    def _drop(self, keys: list[_Key]) -> None:
+        for key in keys:
+            del self._rows[key], self._deadlines[key]
+        if keys:
+            self._changed()
+
+    def _await_expiry(self) -> None:
+        if self._expiry is None and self._deadlines:
+            first = next(iter(self._deadlines.values()))
+            delay = max(0.0, first - self._clock.seconds())
+            self._expiry = self._clock.callLater(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._clock.seconds()
+        self._drop(list(takewhile(lambda key: self._deadlines[key] <= now, self._deadlines)))
+        self._await_expiry()
+
+    def _changed(self) -> None:
+        for observer in list(self._observers):
+            try:
+                observer()
+            except Exception:
+                _log.failure("An observer of the tunnels failed")

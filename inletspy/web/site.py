@@ -1,0 +1,107 @@
+"""The status port as one twisted.web site: the tree of resources, and who may connect.
+
+This is where the parts of the status port meet. What they need of the rest of the
+server is passed in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.server import Site
+
+from inletspy.interfaces import ISettings
+from inletspy.web.access import Access, Authenticate
+from inletspy.web.answers import NotFound
+from inletspy.web.api import ConfigurationResource, OwnTunnelsResource, ServerUrl
+from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
+from inletspy.web.registrations import Registrations
+from inletspy.web.status import Health, HealthResource, RegistrationsResource, StatusResource
+
+if TYPE_CHECKING:
+    from twisted.web.resource import Resource
+
+__all__ = ["StatusSite", "status_site"]
+
+
+def status_site(
+    *,
+    settings: ISettings,
+    tunnels: Registrations,
+    authenticate: Authenticate,
+    health: Health,
+    server_url: ServerUrl,
+    clock: IReactorTime,
+) -> StatusSite:
+    """The factory to listen with on the status port, over TCP or a UNIX socket.
+
+    Args:
+        settings: the settings in force.
+        tunnels: all tunnels, those registered from outside among them.
+        authenticate: the owner of a token; None if the token is no good.
+        health: why the server is not healthy; None while it is.
+        server_url: the control address to hand out where no setting names one; may
+            give an empty text.
+        clock: for the time that clients may take.
+    """
+    access = Access(authenticate)
+    configuration = NotFound()
+    configuration.putChild(b"tunnels", ConfigurationResource(settings, server_url, access))
+    api = NotFound()
+    api.putChild(b"config", configuration)
+    api.putChild(b"tunnels", OwnTunnelsResource(tunnels, access))
+    root = NotFound()
+    root.putChild(b"api", api)
+    root.putChild(b"health", HealthResource(health))
+    root.putChild(b"status", StatusResource(tunnels, settings, access))
+    root.putChild(b"tunnels", RegistrationsResource(tunnels, access))
+    return StatusSite(root, settings, clock)
+
+
+class StatusSite(Site):
+    """A site whose connections are bounded, in number by address and in time.
+
+    Attributes:
+        settings: the settings in force.
+    """
+
+    protocol = StatusChannel  # type: ignore[assignment]
+    requestFactory = StatusRequest
+
+    def __init__(self, root: Resource, settings: ISettings, clock: IReactorTime) -> None:
+        super().__init__(
+            root, timeout=PATIENCE_SECONDS, reactor=clock, parsePOSTFormSubmission=False
+        )
+        self.settings = settings
+        self._connections: Counter[str] = Counter()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """A channel for the peer, or None if it has too many."""
+        limit = self.settings.current.connections_per_address
+        if self._connections[_host(addr)] >= limit:
+            return None
+        return super().buildProtocol(addr)
+
+    def connected(self, peer: IAddress) -> None:
+        """Count a connection of that peer."""
+        self._connections[_host(peer)] += 1
+
+    def disconnected(self, peer: IAddress) -> None:
+        """Count it no more."""
+        self._connections[_host(peer)] -= 1
+        if not self._connections[_host(peer)]:
+            del self._connections[_host(peer)]
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1 and nothing else: the bounds are those of its channel."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """Open no access log, and keep no clock for its lines."""
+
+
+def _host(peer: IAddress | None) -> str:
+    """What connections are counted by; all of a UNIX socket are one peer."""
+    return str(getattr(peer, "host", ""))

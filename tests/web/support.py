@@ -1,0 +1,207 @@
+"""What the tests of the status port share: stand-ins for the server, and a client.
+
+The client writes raw bytes to a channel in memory and reads the answer with the
+standard library's own reader of responses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http.client import HTTPResponse
+from io import BytesIO
+from typing import Any, cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from zope.interface import implementer
+
+from inletspy.config import Settings
+from inletspy.interfaces import ISettings, ITunnels
+from inletspy.policy.tokens import Owner
+from inletspy.web.channel import StatusChannel
+from inletspy.web.registrations import Registrations
+from inletspy.web.site import StatusSite, status_site
+
+LOCAL = IPv4Address("TCP", "127.0.0.1", 50000)
+STRANGER = IPv4Address("TCP", "203.0.113.9", 50000)
+
+SHARED_TOKEN = "the-shared-token"
+ALICE_TOKEN = "the-token-of-alice"
+READ_ONLY_TOKEN = "a-token-for-status-only"
+OWNERS = {
+    SHARED_TOKEN: Owner("shared"),
+    ALICE_TOKEN: Owner("alice"),
+    READ_ONLY_TOKEN: Owner("reader", frozenset(["status"])),
+}
+
+#: 2026-01-01T00:00:00Z
+NEW_YEAR = 1767225600.0
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header fields that carry a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def registration(**changes: Any) -> dict[str, Any]:
+    """What a wrapper posts."""
+    return {
+        "hostname": "c0ffee-3000.tunnel.localhost",
+        "public_url": "http://c0ffee-3000.tunnel.localhost:8080",
+        "upstream": "http://localhost:3000",
+        "client_id": "claude-web-user-1",
+        **changes,
+    }
+
+
+def live_row(**changes: Any) -> dict[str, Any]:
+    """A row of a tunnel that the server runs itself."""
+    return {
+        "hostname": "abc-4000.tunnel.localhost",
+        "public_url": "http://abc-4000.tunnel.localhost:8080",
+        "upstream": "http://localhost:4000",
+        "client_id": "abc",
+        "connected_at": "2025-12-31T00:00:00.000Z",
+        "status": "active",
+        "owner": "shared",
+        **changes,
+    }
+
+
+@implementer(ISettings)
+class StubSettings:
+    """Settings that a test changes as it likes."""
+
+    def __init__(self, **values: Any) -> None:
+        self.current = replace(Settings.from_rows({}), **values)
+
+    def change(self, **values: Any) -> None:
+        self.current = replace(self.current, **values)
+
+    def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+
+@implementer(ITunnels)
+class StubTunnels:
+    """Live tunnels that a test makes up."""
+
+    def __init__(self) -> None:
+        self.live: list[dict[str, Any]] = []
+        self.observers: list[Callable[[], None]] = []
+
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.live)
+
+    def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        self.observers.append(observer)
+        return lambda: self.observers.remove(observer)
+
+    def show(self, *rows: dict[str, Any]) -> None:
+        self.live = list(rows)
+        for observer in list(self.observers):
+            observer()
+
+
+class Wire(StringTransport):
+    """A transport in memory that remembers half-closes and how it ended."""
+
+    half_closed = False
+    aborted = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()
+
+
+class Answer:
+    """One answer of the status port."""
+
+    def __init__(self, raw: bytes, method: str = "GET") -> None:
+        self.raw = raw
+
+        class Socket:
+            def makefile(self, mode: str) -> BytesIO:
+                return BytesIO(raw)
+
+        response = HTTPResponse(cast(Any, Socket()), method=method)
+        response.begin()
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def json(self) -> Any:
+        """The body, which must say that it is JSON and be that."""
+        if self.headers["Content-Type"] != "application/json":
+            raise AssertionError(f"no JSON: {self.raw!r}")
+        return json.loads(self.body)
+
+
+class StatusPort:
+    """A status port without sockets, and all that is behind it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(NEW_YEAR)
+        self.settings = StubSettings(**settings)
+        self.live = StubTunnels()
+        self.tunnels = Registrations(self.live, self.clock)
+        self.unhealthy: str | None = None
+        self.server_url = ""
+        self.tokens_seen: list[str] = []
+        self.site: StatusSite = status_site(
+            settings=self.settings,
+            tunnels=self.tunnels,
+            authenticate=self.authenticate,
+            health=lambda: self.unhealthy,
+            server_url=lambda: self.server_url,
+            clock=self.clock,
+        )
+
+    def authenticate(self, token: str) -> Owner | None:
+        self.tokens_seen.append(token)
+        return OWNERS.get(token)
+
+    def connect(self, peer: IAddress = LOCAL) -> tuple[StatusChannel, Wire]:
+        """A new connection: the server's end and what it writes to."""
+        channel = self.site.buildProtocol(peer)
+        wire = Wire(peerAddress=peer)
+        channel.makeConnection(wire)
+        return channel, wire
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        peer: IAddress = LOCAL,
+    ) -> Answer:
+        """Make one request on a connection of its own."""
+        fields = {"Host": "localhost:8091", **(headers or {})}
+        if body is not None:
+            fields["Content-Length"] = str(len(body))
+        head = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
+        return self.ask_raw("\r\n".join([*head, "", ""]).encode("latin-1") + (body or b""), peer)
+
+    def ask_raw(self, request: bytes, peer: IAddress = LOCAL) -> Answer:
+        """Write these bytes on a connection of their own."""
+        channel, wire = self.connect(peer)
+        channel.dataReceived(request)
+        return Answer(wire.value(), request.partition(b" ")[0].decode("latin-1"))
+
+    def post(self, body: Any, token: str = SHARED_TOKEN) -> Answer:
+        """Register something."""
+        return self.ask("POST", "/tunnels", json.dumps(body).encode(), bearer(token))
+
+    def status(self) -> Any:
+        """What `/status` tells on this machine."""
+        return self.ask("GET", "/status").json
