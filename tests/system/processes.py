@@ -272,8 +272,9 @@ class ClientProcess(Program):
         environ: Mapping[str, str] | None = None,
     ) -> None:
         connection = ["--server", server.control_url, "--token-file", str(server.token_file)]
-        client = [sys.executable, "-m", "inletspy.client.cli", "--json"]
-        super().__init__(case, [*client, *connection, *arguments], environ)
+        tunnel = "import sys; from inletspy.client.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", tunnel, "--json", *connection, *arguments]
+        super().__init__(case, command, environ)
         self._seen = 0
 
     @property
