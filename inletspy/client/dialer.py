@@ -1,0 +1,314 @@
+"""Finds the way to the server, and finds it again whenever it is lost.
+
+Decides when to try, how long to wait, and when trying again is of no use. What happens
+on a link, the agent knows.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from autobahn.websocket.types import ConnectionResponse
+from OpenSSL import SSL
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from inletspy.client.agent import Agent, Observer
+from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy, proxy_for
+from inletspy.client.relay import Relay
+from inletspy.client.server import ServerAddress
+from inletspy.errors import Code, Refused, ServerUnreachable
+from inletspy.tunnel.link import ClientLink, ClientLinkFactory
+from inletspy.tunnel.tls import UnverifiedClient
+from inletspy.wire.control import Resume, ServiceOffer
+from inletspy.wire.frames import SUBPROTOCOL
+
+__all__ = ["Dialer", "ProxyAddress", "ServerAddress", "proxy_for"]
+
+_log = Logger()
+
+_CONNECT_SECONDS: Final = 15
+#: The wait before a try grows from the first to the second, in seconds; full jitter.
+_FIRST_WAIT: Final = 0.25
+_LONGEST_WAIT: Final = 15.0
+
+
+class Dialer:
+    """Keeps one session with the server for as long as it is wanted.
+
+    Args:
+        reactor: runs everything.
+        server: where the server is.
+        token: empty for none.
+        client_id: how the client calls itself.
+        services: what it announces.
+        observer: is told what people want to know.
+        protocol: `native`, or `inlets` for a stock server.
+        proxy: an HTTP proxy on the way; None for none.
+        insecure: do not verify the server's certificate.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        server: ServerAddress,
+        token: str,
+        client_id: str,
+        services: Sequence[ServiceOffer],
+        observer: Observer,
+        *,
+        protocol: str = "native",
+        proxy: ProxyAddress | None = None,
+        insecure: bool = False,
+    ) -> None:
+        self._reactor = reactor
+        self._server = server
+        self._token = token
+        self._client_id = client_id
+        self._services = list(services)
+        self._observer = observer
+        self._native = protocol == "native"
+        self._proxy = proxy
+        self._insecure = insecure
+        self._relay = Relay(reactor)
+        #: Stays the same for the life of the process, as a stock client's does.
+        self._inlets_id = secrets.token_hex(16)
+        self._was_ready = False
+        self._resume: Resume | None = None
+        self._agent: Agent | None = None
+        self._waiting: Deferred[Any] | None = None
+        self._stopping = False
+        self._running: Deferred[None] | None = None
+
+    def run(self) -> Deferred[None]:
+        """Connect, and again whenever the connection is lost.
+
+        Returns:
+            Fires after `stop`; fails with Refused when trying again can't help, and
+            with ServerUnreachable when the server could not be reached at the start.
+        """
+        self._running = ensureDeferred(self._run())
+        return self._running
+
+    def stop(self) -> Deferred[None]:
+        """End in order; fires when nothing is left."""
+        self._stopping = True
+        if self._agent is not None:
+            self._agent.close()
+        elif self._waiting is not None:
+            self._waiting.cancel()
+        done: Deferred[None] = Deferred()
+        if self._running is None:
+            done.callback(None)
+        else:
+            self._running.addBoth(lambda result: done.callback(None) or result)
+        return done
+
+    async def _run(self) -> None:
+        longest = _FIRST_WAIT
+        while not self._stopping:
+            try:
+                was_up, reason, soon = await self._session()
+            except ServerUnreachable as error:
+                if not self._was_ready:
+                    raise
+                was_up, reason, soon = False, str(error), False
+            if self._stopping:
+                return
+            if was_up:
+                longest = _FIRST_WAIT
+            if soon:
+                continue
+            if was_up:
+                wait = 0.0
+            else:
+                wait = random.uniform(0, longest)
+                longest = min(2 * longest, _LONGEST_WAIT)
+            self._observer.disconnected(reason, wait)
+            if wait:
+                await self._wait(deferLater(self._reactor, wait))
+
+    async def _wait(self, waiting: Deferred[Any]) -> Any:
+        """The result of `waiting`, or None if `stop` puts an end to it."""
+        self._waiting = waiting
+        try:
+            return await waiting
+        except CancelledError:
+            if not self._stopping:
+                raise
+            return None
+        finally:
+            self._waiting = None
+
+    async def _session(self) -> tuple[bool, str, bool]:
+        """One connection, from dialling to its end.
+
+        Returns:
+            Whether the session was up, why it ended, and whether to dial again at once
+            without a word.
+
+        Raises:
+            Refused: for good.
+            ServerUnreachable: no session came about.
+        """
+        ended: Deferred[tuple[Refused | None, str]] = Deferred()
+        agent = Agent(
+            self._reactor,
+            self._client_id,
+            self._services,
+            self._observer,
+            self._relay,
+            self._resume,
+            lambda refusal, reason: ended.callback((refusal, reason)),
+        )
+        link = await self._wait(self._connect())
+        if link is None:
+            return False, "", False
+        self._agent = agent
+        if self._native:
+            agent.begin_native(link)
+        else:
+            agent.begin_inlets(link)
+        if self._stopping:
+            agent.close()
+        refusal, reason = await ended
+        self._agent = None
+        self._was_ready = self._was_ready or agent.was_ready
+        had_resume, self._resume = self._resume, agent.resume
+        if refusal is not None and refusal.code is Code.SESSION_EXPIRED and had_resume:
+            return agent.was_ready, reason, True
+        if refusal is not None and not (refusal.retry and self._was_ready):
+            raise refusal
+        if not agent.was_ready and refusal is None:
+            raise ServerUnreachable(f"{self._server}: {reason}")
+        return agent.was_ready, reason, False
+
+    # -- one connection
+
+    def _connect(self) -> Deferred[ClientLink]:
+        """Dial and shake hands.
+
+        Returns:
+            Fires with an open link; fails with Refused or ServerUnreachable.
+        """
+        opened: Deferred[ClientLink] = Deferred(lambda _: connecting.cancel())
+        factory = ClientLinkFactory(
+            self._reactor,
+            self._server.url,
+            token=self._token,
+            subprotocols=[SUBPROTOCOL] if self._native else [],
+            headers={} if self._native else self._inlets_headers(),
+        )
+
+        def finish(outcome: Any) -> None:
+            if not opened.called:
+                opened.callback(outcome)  # a Failure takes the errbacks
+
+        def accepted(link: ClientLink, response: ConnectionResponse) -> None:
+            if self._native and response.protocol != SUBPROTOCOL:
+                finish(
+                    Failure(
+                        Refused(
+                            Code.VERSION,
+                            f"the server at {self._server} does not speak inletspy.v1; to a "
+                            "stock inlets server, use `inlets client`",
+                        )
+                    )
+                )
+                link.abort()
+
+        def dropped(link: ClientLink, reason: Failure) -> None:
+            finish(Failure(self._rejected(link, reason)))
+
+        factory.accepted = accepted
+        factory.opened = lambda link: finish(link)
+        factory.dropped = dropped
+        connecting = self._endpoint().connect(factory)
+        connecting.addErrback(lambda failure: finish(Failure(self._unreachable(failure))))
+        return opened
+
+    def _inlets_headers(self) -> dict[str, str | list[str]]:
+        return {
+            "x-inlets-id": self._inlets_id,
+            "x-inlets-upstream": [
+                f"{offer.hostname}={offer.upstream}" for offer in self._services
+            ],
+        }
+
+    def _endpoint(self) -> Any:
+        server = self._server
+        endpoint: Any
+        if self._proxy is not None:
+            endpoint = TunnelThroughProxy(self._reactor, self._proxy, server.host, server.port)
+        else:
+            endpoint = HostnameEndpoint(
+                self._reactor, server.host, server.port, timeout=_CONNECT_SECONDS
+            )
+        if server.secure:
+            options = (
+                UnverifiedClient(server.host)
+                if self._insecure
+                else optionsForClientTLS(server.host)
+            )
+            endpoint = wrapClientTLS(options, endpoint)
+        return endpoint
+
+    def _rejected(self, link: ClientLink, reason: Failure) -> Exception:
+        """Why the handshake came to nothing."""
+        if link.rejection is None:
+            return self._unreachable(reason)
+        status, text = link.rejection
+        if status == 401:
+            return Refused(
+                Code.UNAUTHORIZED,
+                "the server refused the token: check --token-file or INLETS_TOKEN",
+            )
+        if status == 503 and "disabled" in text:
+            return Refused(Code.TUNNELS_DISABLED, text, retry=True)
+        if status in (400, 403, 409):
+            return Refused(Code.INVALID, text or f"the server refused with HTTP {status}")
+        return ServerUnreachable(
+            f"{self._server} answers with HTTP {status}: "
+            "is that the control address of an inletspy server?"
+        )
+
+    def _unreachable(self, failure: Failure) -> ServerUnreachable:
+        server = self._server
+        if failure.check(ProxyRefused):
+            return ServerUnreachable(f"can't reach {server}: {failure.getErrorMessage()}")
+        if failure.check(ConnectionRefusedError):
+            text = f"can't reach {server}: connection refused; is the server running?"
+        elif failure.check(DNSLookupError):
+            text = f"can't reach {server}: the host name {server.host} is unknown"
+        elif failure.check(TimeoutError):
+            text = f"can't reach {server}: it does not answer"
+        elif failure.check(SSL.Error) or "certificate" in str(failure.value).lower():
+            text = (
+                f"can't trust {server}: {_tls_problem(failure)}; if that is intended, "
+                "use --insecure"
+            )
+        elif failure.check(ConnectError):
+            text = f"can't reach {server}: {failure.getErrorMessage()}"
+        else:
+            text = f"{server} closed the connection during the handshake"
+        return ServerUnreachable(text)
+
+
+def _tls_problem(failure: Failure) -> str:
+    error: Any = failure.value
+    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    texts = [str(item[2]) for item in reasons if isinstance(item, tuple) and len(item) > 2]
+    return texts[0] if texts else (str(error) or type(error).__name__)

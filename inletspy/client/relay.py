@@ -1,0 +1,193 @@
+"""Streams joined with connections to the upstreams: bytes in both directions.
+
+Owns how an upstream is dialled. Dials the addresses of this machine without asking a
+resolver, since a new connection may be made for every request.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from inletspy.errors import ResetCode
+from inletspy.policy.addresses import UpstreamAddress
+from inletspy.tunnel.splice import SpliceEnd, splice
+from inletspy.tunnel.stream import Stream
+from inletspy.tunnel.tls import over_tls
+from inletspy.wire.mux import MuxStream
+
+__all__ = ["Relay", "StreamTap"]
+
+#: How long an upstream may take to accept a connection, in seconds.
+_CONNECT_SECONDS: Final = 10
+
+
+class StreamTap(Protocol):
+    """Sees the bytes of a stream as they pass; never changes or delays them."""
+
+    def from_visitor(self, data: bytes) -> None:
+        """Bytes on their way to the upstream."""
+
+    def from_upstream(self, data: bytes) -> None:
+        """Bytes on their way to the visitor."""
+
+    def closed(self) -> None:
+        """The stream is over."""
+
+
+class _StreamEnd(SpliceEnd):
+    """The stream's end of a relay, before and after its upstream is connected."""
+
+    dialling: Deferred[Any] | None = None
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """Nobody waits for the upstream any more."""
+        if self.dialling is not None:
+            self.dialling.cancel()
+        super().connectionLost(reason)
+
+
+class _TappedStreamEnd(_StreamEnd):
+    def __init__(self, tap: StreamTap) -> None:
+        self._tap = tap
+
+    def dataReceived(self, data: bytes) -> None:
+        self._tap.from_visitor(data)
+        super().dataReceived(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._tap.closed()
+        super().connectionLost(reason)
+
+
+class _TappedUpstreamEnd(SpliceEnd):
+    def __init__(self, tap: StreamTap) -> None:
+        self._tap = tap
+
+    def dataReceived(self, data: bytes) -> None:
+        self._tap.from_upstream(data)
+        super().dataReceived(data)
+
+
+class _UpstreamFactory(Factory):
+    noisy = False
+
+    def __init__(self, end: SpliceEnd, tls_host: str | None) -> None:
+        self._end = end
+        self._tls_host = tls_host
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._end if self._tls_host is None else over_tls(self._end, self._tls_host)
+
+
+class Relay:
+    """Joins streams with connections to upstreams.
+
+    Args:
+        reactor: connects.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        #: For `localhost`, the address that something listened on last.
+        self._local = "127.0.0.1"
+
+    def join(
+        self,
+        stream: Stream,
+        carried: MuxStream,
+        address: UpstreamAddress,
+        tap: StreamTap | None,
+        *,
+        tls: bool,
+        failed: Callable[[str], None],
+    ) -> None:
+        """Connect to the upstream and relay; what comes meanwhile waits.
+
+        Args:
+            stream: not started yet.
+            carried: the mux's view of it.
+            address: where the upstream is.
+            tap: sees the bytes; None costs nothing.
+            tls: whether to speak TLS to the upstream.
+            failed: is told, in plain words, why a connection could not be made.
+        """
+        stream_end = _StreamEnd() if tap is None else _TappedStreamEnd(tap)
+        upstream_end = SpliceEnd() if tap is None else _TappedUpstreamEnd(tap)
+        stream.start(carried, stream_end)
+        stream.pauseProducing()
+        factory = _UpstreamFactory(upstream_end, address.host if tls else None)
+
+        def connected(_: Any) -> None:
+            stream_end.dialling = None
+            transport: Any = upstream_end.transport
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+            splice(stream_end, upstream_end)
+            stream.resumeProducing()
+
+        def not_connected(failure: Failure) -> None:
+            stream_end.dialling = None
+            if failure.check(CancelledError):
+                return
+            code, reason = _explain(failure, address)
+            stream.reset(code, reason)
+            failed(reason)
+
+        dialling = self._dial(address, factory)
+        stream_end.dialling = dialling
+        dialling.addCallbacks(connected, not_connected)
+
+    def _dial(self, address: UpstreamAddress, factory: Factory) -> Deferred[Any]:
+        if address.host != "localhost":
+            return self._endpoint(address.host, address.effective_port).connect(factory)
+        first, second = self._local, "::1" if self._local == "127.0.0.1" else "127.0.0.1"
+        dialling = self._endpoint(first, address.effective_port).connect(factory)
+
+        def try_other(failure: Failure) -> Any:
+            # Programs listen on either; Node's `localhost` is often ::1 alone.
+            failure.trap(ConnectionRefusedError)
+            other = self._endpoint(second, address.effective_port).connect(factory)
+            return other.addCallbacks(remember, lambda _: failure)
+
+        def remember(protocol: Any) -> Any:
+            self._local = second
+            return protocol
+
+        return dialling.addErrback(try_other)
+
+    def _endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        try:
+            version = ipaddress.ip_address(host).version
+        except ValueError:
+            return HostnameEndpoint(self._reactor, host, port, timeout=_CONNECT_SECONDS)
+        kind = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
+        return kind(self._reactor, host, port, timeout=_CONNECT_SECONDS)
+
+
+def _explain(failure: Failure, address: UpstreamAddress) -> tuple[ResetCode, str]:
+    """What a failed dial means, for the peer and for people."""
+    place = address.authority
+    if failure.check(ConnectionRefusedError):
+        return ResetCode.REFUSED, f"nothing listens on {place} (connection refused)"
+    if failure.check(TimeoutError):
+        return ResetCode.TIMEOUT, f"{place} does not answer (timeout)"
+    if failure.check(DNSLookupError):
+        return ResetCode.UNREACHABLE, f"{address.host} is unknown (no such host)"
+    if failure.check(ConnectError):
+        error: Any = failure.value
+        return ResetCode.UNREACHABLE, f"{place} is unreachable: {error}"[:200]
+    return ResetCode.UNREACHABLE, f"{place} is unreachable: {failure.getErrorMessage()}"[:200]

@@ -1,0 +1,1 @@
+"""The public side: HTTP by Host, TCP by port."""

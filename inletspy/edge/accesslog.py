@@ -1,0 +1,94 @@
+"""The access log: one line for each of the visitors' requests.
+
+Lines are gathered and written once a second, since a logging call for each would cost
+as much as a request. The file may be moved away at any time (logrotate); the next lines
+go to a new one. A full disk loses lines, not requests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from twisted.logger import Logger
+
+__all__ = ["AccessLog"]
+
+_log = Logger()
+
+#: Lines that are kept while they can't be written, at most.
+_MAX_LINES: Final = 100_000
+
+
+def _quoted(text: bytes) -> str:
+    """As text that can't end its field or line, whatever a visitor sent."""
+    return text.decode("latin-1").encode("ascii", "backslashreplace").decode().replace('"', "%22")
+
+
+class AccessLog:
+    """Writes the log.
+
+    Args:
+        path: the file, or `-` for standard output.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lines: list[str] = []
+        self._stamp = ""
+        self._failing = False
+        self.tick()
+
+    def tick(self) -> None:
+        """Write what has gathered, and note the time for what comes; call it once a second."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._write("".join(lines))
+        self._stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def record(
+        self,
+        visitor: str,
+        host: bytes,
+        method: bytes,
+        target: bytes,
+        status: int,
+        size: int,
+        seconds: float,
+    ) -> None:
+        """Note one request.
+
+        Args:
+            visitor: its address.
+            host: the host it asked for.
+            method: its method.
+            target: its target.
+            status: of the answer; 499 if the visitor did not wait for it.
+            size: bytes of the answer that were sent, its head included.
+            seconds: from its head to the answer's end.
+        """
+        if len(self._lines) < _MAX_LINES:
+            self._lines.append(
+                f"{self._stamp} {visitor} {_quoted(host) or '-'} {_quoted(method)} "
+                f'"{_quoted(target)}" {status} {size} {seconds * 1000:.1f}ms\n'
+            )
+
+    def _write(self, text: str) -> None:
+        if self._path == "-":
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
+        try:
+            # Opened anew each time: a file that was moved away is left alone.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            try:
+                os.write(descriptor, text.encode())
+            finally:
+                os.close(descriptor)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                _log.error("The access log can't be written: {reason}", reason=str(error))
+            self._failing = True

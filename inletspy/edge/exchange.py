@@ -1,0 +1,249 @@
+"""One request and its answer, between a visitor's channel and an upstream connection.
+
+Decides what is sent on in both directions: the head is rewritten once, bodies pass as
+they come, and what goes wrong becomes a page, a second try or a cut connection,
+whichever a correct proxy owes the visitor at that point (RFC 9112, 9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+from inletspy.edge import pages
+from inletspy.errors import ClientAway, HeadError, ResetCode, StreamReset
+from inletspy.tunnel.splice import SpliceEnd, splice
+from inletspy.wire.bodies import chunk
+from inletspy.wire.http1 import CHUNKED, CLOSE, NO_BODY, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from inletspy.edge.channel import EdgeChannel
+    from inletspy.edge.upstreams import UpstreamConnection, UpstreamPool
+
+__all__ = ["Exchange"]
+
+_PAGES = {
+    ResetCode.REFUSED: pages.REFUSED,
+    ResetCode.UNREACHABLE: pages.REFUSED,
+    ResetCode.TIMEOUT: pages.TIMEOUT,
+    ResetCode.LIMIT: pages.BUSY,
+}
+
+
+class Exchange:
+    """One request on its way; made by the resource, which knows where it goes.
+
+    Attributes:
+        request: its head.
+        pool: the upstream connections of its service.
+        framing_differs: whether the visitor gets another framing than the upstream's.
+        sweeps: seconds that the upstream has not begun to answer.
+        status: of the answer; 0 before there is one.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_channel",
+        "_connection",
+        "_head",
+        "_request_over",
+        "_wrap_chunks",
+        "framing_differs",
+        "pool",
+        "request",
+        "status",
+        "sweeps",
+    )
+
+    def __init__(
+        self, channel: EdgeChannel, request: RequestHead, head: bytes, pool: UpstreamPool
+    ) -> None:
+        self.request = request
+        self.pool = pool
+        self.framing_differs = False
+        self.sweeps = 0
+        self.status = 0
+        self._channel = channel
+        self._head = head
+        self._connection: UpstreamConnection | None = None
+        self._request_over = request.framing == NO_BODY
+        self._answered = False
+        self._wrap_chunks = False
+
+    def start(self) -> None:
+        """Send the request's head to the upstream."""
+        pool = self.pool
+        pool.requests += 1
+        pool.bytes_in += len(self._head)
+        self._send(fresh=not self.request.retriable)
+
+    def _send(self, *, fresh: bool) -> None:
+        try:
+            connection = self.pool.connection(self._channel.visitor, fresh=fresh)
+        except ClientAway:
+            self._channel.answer_page(pages.CLIENT_AWAY)
+            return
+        except StreamReset as error:
+            self._channel.answer_page(_PAGES.get(error.code, pages.BUSY))
+            return
+        self._connection = connection
+        transport: Any = connection.transport
+        if self.request.framing != NO_BODY:
+            # A slow upstream slows its own visitor's upload, and nothing else.
+            transport.registerProducer(self._channel.reader, True)
+        if self._channel.paused:
+            transport.pauseProducing()
+        connection.begin(self, self._head)
+
+    # -- what the channel tells
+
+    def body(self, data: bytes) -> None:
+        """A part of the request's body, with its chunk framing if it has one."""
+        self.pool.bytes_in += len(data)
+        if self._connection is not None:
+            self._connection.transport.write(data)  # type: ignore[union-attr]
+
+    def body_over(self) -> None:
+        """The request is complete."""
+        self._request_over = True
+        self._release_visitor()
+        if self._answered:
+            self._over()
+
+    def pause(self) -> None:
+        """The visitor takes no more for now."""
+        if self._connection is not None:
+            self._connection.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def resume(self) -> None:
+        """The visitor takes more again."""
+        if self._connection is not None:
+            self._connection.transport.resumeProducing()  # type: ignore[union-attr]
+
+    def cancel(self) -> None:
+        """The visitor has gone, or waits no longer: the upstream need not go on."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    # -- what the upstream connection tells
+
+    def informational(self, head: ResponseHead) -> None:
+        """A 1xx answer: the final one follows."""
+        if self.request.minor:  # HTTP/1.0 knows none (RFC 9110, 15.2)
+            self._channel.write(head.forward())
+
+    def switching(self, head: ResponseHead) -> None:
+        """The upstream changes to another protocol: bytes pass freely from here on."""
+        connection = self._connection
+        if connection is None or not self.request.upgrade or not self._request_over:
+            raise HeadError("101 without a request for it")
+        self.status = 101
+        self._connection = None
+        connection.transport.resumeProducing()  # type: ignore[union-attr]
+        visitor, upstream = SpliceEnd(), SpliceEnd()
+        early = connection.splice(upstream)
+        upstream.makeConnection(connection.transport)  # type: ignore[arg-type]
+        self._channel.write(head.forward() + early)
+        rest = self._channel.splice(visitor)
+        splice(visitor, upstream)
+        if rest:
+            visitor.dataReceived(rest)
+
+    def answer(self, head: ResponseHead) -> bytes:
+        """The head of the final answer, as the visitor gets it."""
+        channel = self._channel
+        request = self.request
+        self.status = head.status
+        keep_alive = request.keep_alive and not channel.closing
+        extra = b""
+        unframed = False
+        if head.framing == CLOSE:
+            if request.minor:
+                self._wrap_chunks = self.framing_differs = True
+                extra = b"Transfer-Encoding: chunked\r\n"
+            else:
+                keep_alive = False
+        elif head.framing == CHUNKED and not request.minor:
+            self.framing_differs = unframed = True
+            keep_alive = False
+        if not keep_alive:
+            channel.closing = True
+            extra += b"Connection: close\r\n"
+        elif not request.minor:
+            extra += b"Connection: keep-alive\r\n"
+        return head.forward(extra, unframed)
+
+    def reframe(self, content: bytes) -> bytes:
+        """Content in the visitor's framing, where that is not the upstream's."""
+        return chunk(content) if self._wrap_chunks and content else content
+
+    def content(self, data: bytes) -> None:
+        """Bytes of the answer, for the visitor."""
+        self.pool.bytes_out += len(data)
+        self._channel.write(data)
+
+    def answered(self) -> None:
+        """The answer is complete."""
+        self._answered = True
+        if self._wrap_chunks:
+            self._channel.write(b"0\r\n\r\n")
+        if self._request_over:
+            self._over()
+        elif self._connection is not None and not self._connection.reusable:
+            # It has said all it will, and is closing: the rest of the request is for nobody.
+            self._channel.discard_body()
+            self._over()
+        # Else the upstream may still be reading, as a server that answers early does.
+
+    def upstream_broken(self) -> None:
+        """The upstream sent something that is not HTTP; its connection is cut already."""
+        self._connection = None
+        self._fail(pages.BROKEN)
+
+    def upstream_lost(self, reason: Failure) -> None:
+        """The upstream's connection has ended before the exchange was over."""
+        connection, self._connection = self._connection, None
+        if self._answered:
+            self._channel.discard_body()
+            self._over()
+        elif self.status:
+            self._channel.abort()
+        elif connection is not None and connection.used and self._may_repeat(connection):
+            # It was closing as we wrote (RFC 9112, 9.3.1).
+            self._send(fresh=True)
+        elif isinstance(reason.value, StreamReset):
+            self._fail(_PAGES.get(reason.value.code, pages.BROKEN))
+        else:
+            self._fail(pages.BROKEN)
+
+    def timed_out(self) -> None:
+        """The upstream has not begun to answer in time."""
+        self.cancel()
+        self._fail(pages.TIMEOUT)
+
+    # -- ends
+
+    def _may_repeat(self, connection: UpstreamConnection) -> bool:
+        return self.request.retriable and not connection.begun
+
+    def _fail(self, page: pages.Page) -> None:
+        if self.status:
+            self._channel.abort()
+        else:
+            self._channel.answer_page(page)
+
+    def _over(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if self._channel.paused:
+                connection.transport.resumeProducing()  # type: ignore[union-attr]
+            connection.release()
+        self._channel.exchange_over()
+
+    def _release_visitor(self) -> None:
+        """The upload is over; what is left in the stream no longer concerns the visitor."""
+        if self._connection is not None:
+            self._connection.transport.unregisterProducer()  # type: ignore[union-attr]
+        self._channel.resume_reading()

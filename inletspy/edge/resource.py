@@ -1,0 +1,283 @@
+"""Where a visitor's request goes: the Host, a route, and a head fit to be passed on.
+
+`EdgeSite` is the factory of visitors' connections and what they share: settings,
+counters, the access log, the sweep. `HostProxyResource` looks the Host up and makes the
+exchange, or answers with a page.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
+from twisted.internet.protocol import Factory
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from zope.interface import implementer
+
+from inletspy.edge import pages
+from inletspy.edge.accesslog import AccessLog
+from inletspy.edge.channel import EdgeChannel
+from inletspy.edge.exchange import Exchange
+from inletspy.edge.upstreams import UpstreamPool
+from inletspy.interfaces import ISettings, ISnapshot
+from inletspy.policy.names import base_label
+from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.routes import RouteTable
+from inletspy.wire.http1 import RequestHead
+
+if TYPE_CHECKING:
+    from inletspy.tunnel.session import Service
+
+__all__ = ["EdgeSite", "HostProxyResource"]
+
+
+class HostProxyResource(Resource):
+    """Finds out where a request goes.
+
+    Args:
+        settings: the settings in force.
+        routes: who serves which name.
+        public_url: scheme, host and port that the outside sees.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self, settings: ISettings, routes: RouteTable[Service], public_url: str
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._routes = routes
+        url = urlsplit(public_url)
+        self._scheme = url.scheme.encode()
+        self._port = b"%d" % (url.port or (443 if url.scheme == "https" else 80))
+        self._id_prefix = secrets.token_hex(8).encode()
+        self._id_count = 0
+        self.pools: set[UpstreamPool] = set()
+
+    def exchange(self, channel: EdgeChannel, request: RequestHead) -> Exchange | None:
+        """The exchange for a request; None if a page has answered it already."""
+        route = self._routes.names.get(request.host.decode("latin-1"))
+        if route is not None:
+            service = route.target
+            if service is None:
+                channel.answer_page(pages.CLIENT_AWAY)
+                return None
+        else:
+            service = self._catch_all(request)
+            if service is None:
+                channel.answer_page(pages.UNKNOWN_HOST)
+                return None
+        if not service.dialable:
+            channel.answer_page(pages.NO_PORT)
+            return None
+        pool = service.pool
+        if pool is None:
+            pool = service.pool = UpstreamPool(service)
+            self.pools.add(pool)
+        return Exchange(channel, request, self._head(channel, request, pool), pool)
+
+    def _catch_all(self, request: RequestHead) -> Service | None:
+        settings = self._settings.current
+        if not settings.catch_all_enabled:
+            return None
+        host = request.host.decode("latin-1")
+        base = settings.tunnel_base_domain
+        if base_label(host, base) is not None:
+            return None
+        return self._routes.catch_all
+
+    def _head(self, channel: EdgeChannel, request: RequestHead, pool: UpstreamPool) -> bytes:
+        """The request's head as the upstream gets it."""
+        trusted = channel.site.trusts(channel)
+        if trusted and request.forwarding_fields:
+            extra, keep = self._extended(channel, request), True
+        else:
+            cached = channel.forwarding
+            if cached is None or cached[0] != request.authority:
+                extra = self._forwarded(channel, request)
+                channel.forwarding = (request.authority, extra)
+            else:
+                extra = cached[1]
+            keep = False
+        if not request.has_request_id:
+            self._id_count += 1
+            extra += b"X-Request-Id: %b%08x\r\n" % (self._id_prefix, self._id_count)
+        host = pool.host
+        if host is None and request.authority and not request.has_host:
+            host = request.authority  # RFC 9112, 3.2.2: the target's, where there is no Host
+        return request.forward(extra, host, keep)
+
+    def _forwarded(self, channel: EdgeChannel, request: RequestHead) -> bytes:
+        """The fields that tell the upstream about the visitor (RFC 7239)."""
+        address = channel.address.encode()
+        node = b'"[%b]"' % address if b":" in address else address
+        scheme = b"https" if ISSLTransport.providedBy(channel.transport) else self._scheme
+        lines = [
+            b"X-Forwarded-For: " + address,
+            b"X-Forwarded-Proto: " + scheme,
+            b"X-Forwarded-Port: " + self._port,
+        ]
+        forwarded = b"Forwarded: for=%b;proto=%b" % (node, scheme)
+        if request.authority:
+            lines.append(b"X-Forwarded-Host: " + request.authority)
+            forwarded += b';host="%b"' % request.authority
+        return b"\r\n".join([*lines, forwarded, b""])
+
+    def _extended(self, channel: EdgeChannel, request: RequestHead) -> bytes:
+        """What is to be added to the fields that a trusted proxy has sent."""
+        address = channel.address.encode()
+        node = b'"[%b]"' % address if b":" in address else address
+        present = {line.partition(b":")[0].lower() for line in request.forwarding_fields}
+        # Several lines of one field count as one list (RFC 9110, 5.3).
+        lines = [b"X-Forwarded-For: " + address]
+        if b"forwarded" in present:
+            lines.append(b"Forwarded: for=" + node)
+        if b"x-forwarded-proto" not in present:
+            lines.append(b"X-Forwarded-Proto: " + self._scheme)
+        if b"x-forwarded-port" not in present:
+            lines.append(b"X-Forwarded-Port: " + self._port)
+        if b"x-forwarded-host" not in present and request.authority:
+            lines.append(b"X-Forwarded-Host: " + request.authority)
+        return b"\r\n".join([*lines, b""])
+
+
+@implementer(ISnapshot)
+class EdgeSite(Site):
+    """Makes visitors' connections, and holds what they share.
+
+    Args:
+        resource: finds out where requests go.
+        clock: the present time.
+        settings: the settings in force.
+        quota: connections per address, shared with the TCP ports.
+        access_log: where requests are noted; None for nowhere.
+        max_connections: visitors at once, whatever their addresses.
+
+    Attributes:
+        control: the factory of the control plane where it shares this port, else None.
+        control_path: the target that leads there.
+    """
+
+    protocol = EdgeChannel
+    noisy = False
+
+    def __init__(
+        self,
+        resource: HostProxyResource,
+        clock: IReactorTime,
+        settings: ISettings,
+        quota: AddressQuota,
+        access_log: AccessLog | None,
+        max_connections: int,
+    ) -> None:
+        super().__init__(resource, reactor=clock)
+        self.resource: HostProxyResource = resource
+        self.settings = settings
+        self.access_log = access_log
+        self.seconds = clock.seconds
+        self.control: Factory | None = None
+        self.control_path = b""
+        self.draining = False
+        self.channels: set[EdgeChannel] = set()
+        self.answers: Counter[int] = Counter()
+        self._quota = quota
+        self._max_connections = max_connections
+
+    def startFactory(self) -> None:
+        """Of Site's own business, only the base's is wanted: it logs and times by itself."""
+
+    def stopFactory(self) -> None:
+        """See `startFactory`."""
+
+    def buildProtocol(self, addr: IAddress | None) -> EdgeChannel | None:
+        """A channel for a new visitor; None, which closes, when there is no room."""
+        if len(self.channels) >= self._max_connections:
+            return None
+        return EdgeChannel(self)
+
+    # -- what channels ask and tell
+
+    def joined(self, channel: EdgeChannel) -> None:
+        """A visitor has come."""
+        self.channels.add(channel)
+
+    def left(self, channel: EdgeChannel) -> None:
+        """A visitor has gone."""
+        self.channels.discard(channel)
+
+    def count_visitor(self, address: str) -> bool:
+        """Count a connection; False if its address has too many. Proxies may have any."""
+        return self._quota.take(address, exempt=self._is_proxy(address))
+
+    def forget_visitor(self, address: str) -> None:
+        """A counted connection has ended."""
+        self._quota.give_back(address)
+
+    def trusts(self, channel: EdgeChannel) -> bool:
+        """Whether the visitor is a proxy whose word on forwarding is believed."""
+        return bool(self.settings.current.trusted_proxies) and self._is_proxy(channel.address)
+
+    def _is_proxy(self, address: str) -> bool:
+        networks = self.settings.current.trusted_proxies
+        if not networks:
+            return False
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False  # a UNIX socket
+        mapped = getattr(ip, "ipv4_mapped", None) or ip
+        return any(mapped in network for network in networks)
+
+    def takes_over(self, channel: EdgeChannel, request: RequestHead) -> bool:
+        """Whether the control plane, sharing the port, is what is asked for."""
+        return (
+            self.control is not None
+            and request.upgrade.lower() == b"websocket"
+            and request.target == self.control_path
+        )
+
+    def control_protocol(self, addr: Any) -> Any:
+        """The control plane's protocol for a connection that it takes over."""
+        return self.control.buildProtocol(addr) if self.control is not None else None
+
+    def count(self, status: int) -> None:
+        """Count an answer."""
+        self.answers[status] += 1
+
+    # -- what the composition root calls
+
+    def sweep(self) -> None:
+        """A second has gone by: see to time-outs, pools and the log."""
+        for channel in tuple(self.channels):
+            channel.sweep()
+        for pool in tuple(self.resource.pools):
+            if pool.closed:
+                self.resource.pools.discard(pool)
+            else:
+                pool.sweep()
+        if self.access_log is not None:
+            self.access_log.tick()
+
+    def drain(self) -> None:
+        """Close idle connections, and the others after their present answer."""
+        for channel in tuple(self.channels):
+            channel.drain()
+
+    @property
+    def busy(self) -> int:
+        """Connections that still have something under way."""
+        return sum(channel.busy for channel in self.channels)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `inletspy.interfaces.ISnapshot`."""
+        return {
+            "connections": len(self.channels),
+            "requests": sum(self.answers.values()),
+            "answers": {str(status): count for status, count in sorted(self.answers.items())},
+        }

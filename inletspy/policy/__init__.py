@@ -1,0 +1,1 @@
+"""Decisions as pure functions and small classes; whoever calls passes the clock in."""

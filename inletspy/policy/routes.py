@@ -1,0 +1,154 @@
+"""Who holds which name and which port.
+
+A claim gives one key (a hostname, a TCP port) to one target at a time, first come first
+served. When its target goes, the key stays its holder's for a lease, so that nobody
+else slips in while a client reconnects. Time comes from a function passed in; what a
+target is, and how requests get there, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["Claims", "Holder", "Route", "RouteTable", "Taken"]
+
+K = TypeVar("K", str, int)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose a key is: one client of one owner, and one service of it where that counts."""
+
+    owner: str
+    client_id: str
+    service: str = ""
+
+
+class Route(Generic[K, T]):
+    """A key that is somebody's.
+
+    Attributes:
+        key: the hostname or port.
+        holder: whose it stays while the target is away; None where it is nobody's then.
+        target: where it leads; None while its client is away.
+        until: when the lease of an absent target ends, on the table's clock.
+    """
+
+    __slots__ = ("holder", "key", "target", "until")
+
+    def __init__(self, key: K, holder: Holder | None, target: T) -> None:
+        self.key = key
+        self.holder = holder
+        self.target: T | None = target
+        self.until = 0.0
+
+
+class Taken(Exception):
+    """The key is somebody else's.
+
+    Attributes:
+        route: the claim that stands in the way.
+    """
+
+    def __init__(self, route: Route[K, T]) -> None:
+        super().__init__(f"{route.key} is taken")
+        self.route = route
+
+
+class Claims(Generic[K, T]):
+    """One kind of keys and who holds them.
+
+    Args:
+        now: the present time in seconds.
+        lease: how long a key stays its holder's without a target, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float], lease: Callable[[], float]) -> None:
+        self._now = now
+        self._lease = lease
+        self._routes: dict[K, Route[K, T]] = {}
+
+    def get(self, key: K) -> Route[K, T] | None:
+        """The claim on `key`, be its target there or away."""
+        return self._routes.get(key)
+
+    def claim(self, key: K, holder: Holder | None, target: T) -> Route[K, T]:
+        """Give `key` to `target`.
+
+        Raises:
+            Taken: it has a target, or is kept for another holder.
+        """
+        route = self._routes.get(key)
+        if route is not None and (
+            route.target is not None
+            or (route.holder not in (None, holder) and self._now() < route.until)
+        ):
+            raise Taken(route)
+        new = self._routes[key] = Route(key, holder, target)
+        return new
+
+    def release(self, key: K, target: T) -> None:
+        """The target has gone. Of no effect if the key is another's by now."""
+        route = self._routes.get(key)
+        if route is not None and route.target is target:
+            route.target = None
+            route.until = self._now() + self._lease()
+
+    def free(self, key: K, target: T) -> None:
+        """Take back a claim that came to nothing."""
+        route = self._routes.get(key)
+        if route is not None and route.target is target:
+            del self._routes[key]
+
+    def kept_for(self, holder: Holder) -> K | None:
+        """A key without target that is kept for `holder`, if there is one."""
+        now = self._now()
+        for route in self._routes.values():
+            if route.target is None and route.holder == holder and now < route.until:
+                return route.key
+        return None
+
+    def expire(self) -> None:
+        """Forget the claims whose lease is over."""
+        now = self._now()
+        for route in [r for r in self._routes.values() if r.target is None and r.until <= now]:
+            del self._routes[route.key]
+
+    def __iter__(self) -> Iterator[Route[K, T]]:
+        return iter(tuple(self._routes.values()))
+
+
+class RouteTable(Generic[T]):
+    """Hostnames, TCP ports and the takers of everything else.
+
+    Attributes:
+        names: claims on hostnames, lower case.
+        ports: claims on TCP ports.
+    """
+
+    def __init__(self, now: Callable[[], float], lease: Callable[[], float]) -> None:
+        self.names: Claims[str, T] = Claims(now, lease)
+        self.ports: Claims[int, T] = Claims(now, lease)
+        self._catch_all: list[T] = []
+
+    def add_catch_all(self, target: T) -> None:
+        """Let `target` take requests for names that nobody serves, after those before it."""
+        self._catch_all.append(target)
+
+    def remove_catch_all(self, target: T) -> None:
+        """Take that back; of no effect if it was not given."""
+        if target in self._catch_all:
+            self._catch_all.remove(target)
+
+    @property
+    def catch_all(self) -> T | None:
+        """Who takes requests for names that nobody serves."""
+        return self._catch_all[0] if self._catch_all else None
+
+    def expire(self) -> None:
+        """Forget the claims whose lease is over."""
+        self.names.expire()
+        self.ports.expire()

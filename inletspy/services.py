@@ -1,0 +1,490 @@
+"""The composition root: where the server's parts meet, and the order of their lives.
+
+`Server` starts database, settings, control plane, status port and edge in that order,
+and stops them in reverse: not ready, goaway, drain, close. No other module makes
+instances of another layer's concrete classes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from inletspy import __version__
+from inletspy.config import ServerConfig, is_development
+from inletspy.edge.accesslog import AccessLog
+from inletspy.edge.resource import EdgeSite, HostProxyResource
+from inletspy.edge.tcp import PublicPorts
+from inletspy.errors import StartError
+from inletspy.interfaces import ISettings
+from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.routes import RouteTable
+from inletspy.policy.tokens import TokenPolicy
+from inletspy.store.database import Database
+from inletspy.store.embedded import EmbeddedPostgres
+from inletspy.store.settings import StoredSettings
+from inletspy.store.token_file import TokenFile
+from inletspy.tunnel.admission import Admission
+from inletspy.tunnel.control import PATH, ControlPlane
+from inletspy.tunnel.link import ServerLinkFactory
+from inletspy.tunnel.session import Service as TunnelService
+from inletspy.web.registrations import Registrations
+from inletspy.web.site import status_site
+from inletspy.web.tunnelsfile import TunnelsFile
+from inletspy.wire import masking
+
+__all__ = ["DataDirectory", "PublicAddress", "Server"]
+
+_log = Logger()
+
+#: How long streams may go on once the server is told to stop, in seconds.
+DRAIN_SECONDS: Final = 10.0
+_BACKLOG: Final = 1024
+#: File descriptors that are not for visitors.
+_RESERVED_DESCRIPTORS: Final = 256
+
+
+class DataDirectory:
+    """The data directory, while one server has it for itself.
+
+    Args:
+        path: is made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Make it, and keep other servers out.
+
+        Raises:
+            StartError: it can't be written to, or another server has it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"can't use the data directory {self.path}: {error.strerror}; "
+                "choose another with --data-dir"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise StartError(
+                f"another inletspy server uses the data directory {self.path}; "
+                "stop it, or choose another with --data-dir"
+            ) from None
+        self._lock = lock
+
+    def announce(self, content: dict[str, Any]) -> None:
+        """Tell programs on this machine, in `server.json`, how to reach the server.
+
+        Raises:
+            StartError: it can't be written.
+        """
+        draft = self.path / "server.json.new"
+        try:
+            draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            draft.replace(self.path / "server.json")
+        except OSError as error:
+            raise StartError(f"can't write {self.path}/server.json: {error.strerror}") from error
+
+    def leave(self) -> None:
+        """Take the announcement back, and let others in."""
+        if self._lock is not None:
+            try:
+                (self.path / "server.json").unlink(missing_ok=True)
+            except OSError as error:
+                _log.error("Can't remove server.json: {reason}", reason=error.strerror)
+            os.close(self._lock)
+            self._lock = None
+
+
+class PublicAddress:
+    """How the outside sees the server; see `inletspy.tunnel.admission.PublicAddress`.
+
+    Args:
+        settings: know the base domain.
+        configured: scheme, host and port, or None to derive them.
+        data_port: where visitors come in.
+    """
+
+    def __init__(self, settings: ISettings, configured: str | None, data_port: int) -> None:
+        self._settings = settings
+        url = urlsplit(configured) if configured else None
+        self._scheme = url.scheme if url else "http"
+        port = url.port if url else data_port
+        usual = {"http": 80, "https": 443}[self._scheme]
+        self._port_suffix = f":{port}" if port and port != usual else ""
+
+    @property
+    def url(self) -> str:
+        """The public URL of the base domain."""
+        return self.http_url(self._settings.current.tunnel_base_domain)
+
+    def http_url(self, hostname: str) -> str:
+        """Where visitors reach `hostname`."""
+        return f"{self._scheme}://{hostname}{self._port_suffix}"
+
+    def tcp_url(self, port: int) -> str:
+        """Where visitors reach a public TCP port."""
+        return f"tcp://{self._settings.current.tunnel_base_domain}:{port}"
+
+
+def exit_with(status: int) -> None:
+    """Have the process end with `status`, which neither twistd nor twist lets a service say."""
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    atexit.register(end)
+
+
+class Server(Service):
+    """The inletspy server.
+
+    Args:
+        reactor: runs everything.
+        config: what this start was told.
+        exit: notes the exit status of a start that failed.
+    """
+
+    name = "inletspy"
+
+    def __init__(
+        self, reactor: Any, config: ServerConfig, exit: Callable[[int], None] = exit_with
+    ) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._exit = exit
+        self._directory = DataDirectory(config.data_dir)
+        self._ready = False
+        self._hurry = False
+        self._begun: Deferred[None] | None = None
+        #: What has been started, each with what ends it, in the order of starting.
+        self._ends: list[Callable[[], Any]] = []
+        self._listening: dict[str, IListeningPort] = {}
+
+    # -- twistd's side
+
+    def startService(self) -> None:
+        """Start once the reactor runs; a failure then ends the process with status 1."""
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, and stop everything that was started."""
+        super().stopService()
+        return ensureDeferred(self._stop())
+
+    def _begin(self) -> None:
+        if not self.running:
+            return
+        # After the reactor's own handlers, with which twistd would end by the signal.
+        self._reactor.callLater(0, self._catch_signals)
+        self._begun = ensureDeferred(self._start())
+        self._begun.addErrback(self._failed)
+
+    def _failed(self, failure: Any) -> None:
+        if failure.check(StartError) is None:
+            _log.failure("The server can't start", failure=failure)
+        print(f"inletspy: {failure.getErrorMessage()}", file=sys.__stderr__, flush=True)
+        self._exit(1)
+        self._stop_reactor()
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: Any) -> None:
+        self._reactor.callFromThread(self._stop_reactor)
+
+    def _stop_reactor(self) -> None:
+        self._hurry = not self._ready and self._begun is not None and self._begun.called
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            pass  # it is stopping already; a second signal only hurries it
+
+    # -- start
+
+    async def _start(self) -> None:
+        config = self._config
+        reactor = self._reactor
+        self._directory.take()
+        self._ends.append(self._directory.leave)
+        descriptors = _raise_descriptor_limit()
+        if not masking.native:
+            _log.warn("autobahn's native masker is missing: clients' uploads will be slower")
+
+        database, settings = await self._start_store()
+        tokens = TokenPolicy(lambda: settings.current.inlets_shared_token)
+        routes: RouteTable[TunnelService] = RouteTable(
+            reactor.seconds, lambda: settings.current.name_lease_seconds
+        )
+        quota = AddressQuota(lambda: settings.current.connections_per_address)
+        ports = PublicPorts(reactor, config.interface, quota)
+
+        # Ports are opened before anything that is told their numbers.
+        control_factory, status_factory, data_factory = _Later(), _Later(), _Later()
+        one_port = _one_port(config)
+        data_port = await self._listen("data", config.data, config.data_port, data_factory)
+        if one_port:
+            control_port = data_port
+        else:
+            control_port = await self._listen(
+                "control", config.control, config.control_port, control_factory
+            )
+        status_port = await self._listen(
+            "status", config.status, config.status_port, status_factory
+        )
+
+        address = PublicAddress(settings, config.public_url, data_port)
+        admission = Admission(reactor, settings, routes, ports, address)
+        control = ControlPlane(reactor, settings, tokens, admission)
+        links = ServerLinkFactory(reactor, control)
+        control.start()
+        self._ends.append(control.stop)
+        access_log = AccessLog(config.access_log) if config.access_log else None
+        site = EdgeSite(
+            HostProxyResource(settings, routes, address.url),
+            reactor,
+            settings,
+            quota,
+            access_log,
+            max(64, descriptors - _RESERVED_DESCRIPTORS),
+        )
+        if one_port:
+            site.control = links
+            site.control_path = PATH.encode()
+        tunnels = Registrations(admission, reactor)
+        self._ends.append(tunnels.stop)
+        tunnels_file = TunnelsFile(config.data_dir / "tunnels.json", tunnels, reactor)
+        tunnels_file.start()
+        self._ends.append(tunnels_file.stop)
+
+        sweep = LoopingCall(self._sweep, site, admission)
+        sweep.clock = reactor
+        sweep.start(1.0, now=False)
+        self._ends.append(sweep.stop)
+        self._drainable = (site, admission)
+
+        control_factory.become(links)
+        status_factory.become(
+            status_site(
+                settings=settings,
+                tunnels=tunnels,
+                authenticate=tokens.authenticate,
+                health=lambda: self._health(database),
+                server_url=lambda: self._server_url(settings, control_port),
+                clock=reactor,
+            )
+        )
+        data_factory.become(site)
+        self._directory.announce(
+            {
+                "pid": os.getpid(),
+                "version": __version__,
+                "control_port": control_port,
+                "data_port": data_port,
+                "status_port": status_port,
+                "host": config.interface or "127.0.0.1",
+                "domain": settings.current.tunnel_base_domain,
+                "public_url": address.url,
+                "database": _without_password(config.database),
+            }
+        )
+        self._ready = True
+        _say_what_to_type(settings, address, control_port, status_port)
+
+    async def _start_store(self) -> tuple[Database, StoredSettings]:
+        config = self._config
+        url = config.database
+        revive = None
+        if url is None:
+            postgres = EmbeddedPostgres(config.data_dir / "postgres", self._reactor)
+            self._ends.append(postgres.stop)
+            url = await postgres.start()
+            revive = postgres.start
+        database = Database(url, self._reactor, revive=revive)
+        self._ends.append(database.stop)
+        await database.start()
+        await database.migrate()
+        settings = StoredSettings(database, self._reactor, config.token)
+        await settings.seed(config)
+        await settings.load()
+        self._ends.append(settings.stop)
+        token_file = TokenFile(config.data_dir / "token.txt", settings)
+        token_file.start()
+        self._ends.append(token_file.stop)
+        database.lost.subscribe(lambda reason: _log.error("Database lost: {reason}", reason=reason))
+        database.restored.subscribe(lambda: _log.info("The database is back"))
+        return database, settings
+
+    async def _listen(self, plane: str, endpoint: str | None, port: int, factory: Factory) -> int:
+        """Listen for one plane; gives the port's number, 0 for a UNIX socket."""
+        interface = quoteStringArgument(self._config.interface)
+        description = endpoint or f"tcp:{port}:interface={interface}:backlog={_BACKLOG}"
+        try:
+            listening = await serverFromString(self._reactor, description).listen(factory)
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+            option = f"--{plane}" if endpoint else f"--{plane}-port"
+            raise StartError(
+                f"can't listen on {endpoint or f'port {port}'} ({plane}): {reason}; "
+                f"choose another with {option}"
+            ) from error
+        except (ValueError, TypeError, OSError) as error:
+            raise StartError(f"--{plane} {description!r} is no endpoint: {error}") from error
+        self._listening[plane] = listening
+        self._ends.append(listening.stopListening)
+        return getattr(listening.getHost(), "port", 0)
+
+    # -- while it runs
+
+    def _sweep(self, site: EdgeSite, admission: Admission) -> None:
+        try:
+            site.sweep()
+            admission.sweep()
+        except Exception:
+            _log.failure("The sweep failed")
+
+    def _health(self, database: Database) -> str | None:
+        if not self._ready:
+            return "the server is starting or stopping"
+        if not database.connected:
+            return "the database is away"
+        return None
+
+    def _server_url(self, settings: StoredSettings, control_port: int) -> str:
+        domain = settings.current.tunnel_base_domain
+        return f"ws://localhost:{control_port}" if is_development(domain) else ""
+
+    # -- stop
+
+    async def _stop(self) -> None:
+        was_ready, self._ready = self._ready, False
+        if self._begun is not None and not self._begun.called:
+            self._begun.cancel()
+        if was_ready:
+            await self._drain()
+        while self._ends:
+            end = self._ends.pop()
+            try:
+                await _settled(end())
+            except Exception:
+                _log.failure("Something could not be stopped")
+
+    async def _drain(self) -> None:
+        """Take nothing new, and give what is under way some time."""
+        site, admission = self._drainable
+        for plane in ("data", "control"):
+            if plane in self._listening:
+                await _settled(self._listening[plane].stopListening())
+        admission.drain_all()
+        site.drain()
+        deadline = self._reactor.seconds() + DRAIN_SECONDS
+        while not self._hurry and self._reactor.seconds() < deadline:
+            if not site.busy and not admission.snapshot()["streams"]:
+                break
+            await deferLater(self._reactor, 0.05)
+        admission.end_all(None)
+        await deferLater(self._reactor, 0.05)  # for the links to say goodbye
+
+
+class _Later(Factory):
+    """Stands in for a factory that is made once the port it listens on is known.
+
+    A connection in that instant is closed.
+    """
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self._factory: Any = None
+
+    def become(self, factory: Any) -> None:
+        self._factory = factory
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._factory.buildProtocol(addr) if self._factory is not None else None
+
+
+async def _settled(result: Any) -> None:
+    if isinstance(result, Deferred):
+        await result
+
+
+def _one_port(config: ServerConfig) -> bool:
+    """Whether control and data plane share a port."""
+    if config.control or config.data:
+        return config.control is not None and config.control == config.data
+    return config.control_port == config.data_port != 0
+
+
+def _without_password(url: str | None) -> str:
+    """The database as `server.json` names it."""
+    if url is None:
+        return "embedded"
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host))
+
+
+def _raise_descriptor_limit() -> int:
+    """Allow this process as many files as it may have; gives that number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, 65536)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        return soft
+    return hard
+
+
+def _say_what_to_type(
+    settings: StoredSettings, address: PublicAddress, control_port: int, status_port: int
+) -> None:
+    """Tell the person at the terminal that the server is ready, and what to do now."""
+    beside = Path(sys.argv[0]).absolute().parent / "tunnel"
+    tunnel = "tunnel" if shutil.which("tunnel") or not beside.exists() else os.path.relpath(beside)
+    wildcard = address.http_url(f"*.{settings.current.tunnel_base_domain}")
+    lines = [
+        "",
+        "inletspy is ready.",
+        f"  visitors  {wildcard}",
+        f"  clients   ws://localhost:{control_port}",
+        f"  status    http://localhost:{status_port}/status",
+        "",
+    ]
+    if settings.current.tunnels_enabled:
+        lines.append(f"Give a service on port 3000 a public address:  {tunnel} 3000")
+    else:
+        lines.append("Tunnels are disabled; to enable them:  inletspy config set "
+                     "tunnels_enabled true")
+    print("\n".join([*lines, ""]), file=sys.__stdout__, flush=True)

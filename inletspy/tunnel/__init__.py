@@ -1,0 +1,1 @@
+"""Links, sessions and streams: Twisted I/O over the wire protocols."""

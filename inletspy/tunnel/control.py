@@ -1,0 +1,286 @@
+"""The control plane: what happens on a link until it carries a session.
+
+One port, one path, two protocols: the client's offer of a subprotocol decides. Here a
+client is authenticated and greeted, its control messages are answered, and links that
+have fallen silent are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from inletspy.errors import Code, ProtocolViolation, Refused
+from inletspy.interfaces import ISettings
+from inletspy.policy.tokens import Owner, TokenPolicy, bearer_token
+from inletspy.tunnel.admission import Admission
+from inletspy.tunnel.link import ServerLink, deny
+from inletspy.tunnel.session import Session
+from inletspy.wire.control import Hello, ServiceOffer, error_message, read_text
+from inletspy.wire.frames import SUBPROTOCOL, NativeMux
+
+__all__ = ["PATH", "ControlPlane"]
+
+_log = Logger()
+
+#: The path of the control plane.
+PATH: Final = "/tunnel"
+#: How long a client may take to say `hello`, in seconds.
+_HELLO_SECONDS: Final = 10.0
+#: A link is cut at the so-manieth heartbeat in a row that finds it silent.
+_SILENT_HEARTBEATS: Final = 2
+_STATUS: Final = {
+    Code.TUNNELS_DISABLED: 503,
+    Code.QUOTA: 503,
+    Code.HOSTNAME_TAKEN: 409,
+    Code.INVALID: 400,
+}
+
+
+class _Greeting:
+    """A native link that has not said `hello` yet; its session until then."""
+
+    def __init__(self, plane: ControlPlane, link: ServerLink, owner: Owner) -> None:
+        self._plane = plane
+        self._link: ServerLink | None = link
+        self._owner = owner
+        self._mux = NativeMux(link.turn, link.send, server=True, control=self._said)
+        self._timer: IDelayedCall | None = plane.clock.callLater(_HELLO_SECONDS, self._too_late)
+        link.carry(self._mux, self)
+
+    def link_lost(self, link: Any, code: int | None, reason: str) -> None:
+        """See `inletspy.tunnel.link.LinkEvents`."""
+        self._stop_timer()
+        self._link = None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _too_late(self) -> None:
+        if self._link is not None:
+            self._link.close(1002, "no hello")
+
+    def _said(self, message: dict[str, Any]) -> None:
+        if self._timer is None or message["type"] != "hello":
+            raise ProtocolViolation("something other than one hello")
+        self._stop_timer()
+        try:
+            hello = Hello.read(message)
+        except Refused as error:
+            self._refuse(error)
+            return
+        ensureDeferred(self._greet(hello)).addErrback(
+            lambda failure: _log.failure("A greeting failed", failure=failure)
+        )
+
+    async def _greet(self, hello: Hello) -> None:
+        link = self._link
+        if link is None:
+            return
+        plane = self._plane
+        if hello.resume is not None:
+            plane.admission.resume(self._owner, hello.resume)
+            self._refuse(Refused(Code.SESSION_EXPIRED, "the session is over", retry=True))
+            return
+        session = plane.new_session(self._owner, hello.client_id, link, native=True)
+        try:
+            await plane.admission.admit(session, hello.services)
+        except Refused as error:
+            self._refuse(error)
+            return
+        if self._link is None:  # lost while the names were decided on
+            session.end()
+            return
+        session.attach(link)
+        session.welcome(plane.settings.current.heartbeat_seconds)
+
+    def _refuse(self, error: Refused) -> None:
+        if self._link is not None:
+            _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
+            self._mux.send_control(error_message(error))
+            self._link.close(error.code.close_code, error.message)
+
+
+class ControlPlane:
+    """Greets clients; see `inletspy.tunnel.link.ServerEvents`.
+
+    Args:
+        clock: the reactor's, for time-outs.
+        settings: the settings in force.
+        tokens: tells whose a token is.
+        admission: decides on sessions.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        settings: ISettings,
+        tokens: TokenPolicy,
+        admission: Admission,
+    ) -> None:
+        self.clock = clock
+        self.settings = settings
+        self.admission = admission
+        self._tokens = tokens
+        #: Every link whose handshake is done, with the heartbeats it has been silent for.
+        self._links: dict[ServerLink, int] = {}
+        self._owners: dict[ServerLink, Owner] = {}
+        self._admitted: dict[ServerLink, Session] = {}
+        self._heartbeat: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to watch the links."""
+        self._schedule_beat()
+
+    def _schedule_beat(self) -> None:
+        self._heartbeat = self.clock.callLater(
+            self.settings.current.heartbeat_seconds, self._beat
+        )
+
+    def stop(self) -> None:
+        """Cut all links."""
+        if self._heartbeat is not None and self._heartbeat.active():
+            self._heartbeat.cancel()
+        for link in list(self._links):
+            link.abort()
+
+    # -- links
+
+    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
+        """See `inletspy.tunnel.link.ServerEvents`."""
+        if request.path != PATH:
+            raise deny(404, "Not found: the control plane is at /tunnel")
+        headers: Mapping[str, str] = request.headers
+        owner = self._tokens.authenticate(bearer_token(headers.get("authorization")))
+        if owner is None:
+            raise deny(401, "failed authentication")
+        self._owners[link] = owner
+        if SUBPROTOCOL in request.protocols:
+            return SUBPROTOCOL
+        if request.protocols:
+            raise deny(400, f"unknown subprotocol: this server speaks {SUBPROTOCOL}")
+        return ensureDeferred(self._connecting_inlets(link, owner, headers))
+
+    async def _connecting_inlets(
+        self, link: ServerLink, owner: Owner, headers: Mapping[str, str]
+    ) -> None:
+        inlets_id = headers.get("x-inlets-id", "")
+        offers = _inlets_offers(headers.get("x-inlets-upstream", ""))
+        if not inlets_id or len(inlets_id) > 128 or not inlets_id.isascii() or not offers:
+            raise deny(401, "failed authentication")
+        session = self.new_session(owner, inlets_id, link, native=False)
+        try:
+            # The id is random and fresh for each process: knowing it proves enough.
+            await self.admission.admit(
+                session,
+                offers,
+                proof=lambda other: (
+                    other.mux_speaks_inlets
+                    and other.owner == owner
+                    and other.client_id == inlets_id
+                ),
+            )
+        except Refused as error:
+            _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
+            raise deny(_STATUS.get(error.code, 403), error.message) from error
+        if link in self._owners:
+            self._admitted[link] = session
+        else:  # the connection went meanwhile
+            session.end()
+
+    def opened(self, link: ServerLink) -> None:
+        """See `inletspy.tunnel.link.ServerEvents`."""
+        self._links[link] = 0
+        session = self._admitted.pop(link, None)
+        if session is not None:
+            session.attach(link)
+        else:
+            _Greeting(self, link, self._owners[link])
+
+    def dropped(self, link: ServerLink) -> None:
+        """See `inletspy.tunnel.link.ServerEvents`."""
+        self._links.pop(link, None)
+        self._owners.pop(link, None)
+        session = self._admitted.pop(link, None)
+        if session is not None:  # admitted, but never opened
+            session.end()
+
+    def _beat(self) -> None:
+        """Ping every link; cut those that have been silent for too long."""
+        self._schedule_beat()
+        for link, silent in list(self._links.items()):
+            silent = 0 if link.heard or link.reading_stopped else silent + 1
+            link.heard = False
+            self._links[link] = silent
+            if silent >= _SILENT_HEARTBEATS:
+                link.abort()
+            else:
+                link.sendPing()
+
+    # -- sessions
+
+    def new_session(
+        self, owner: Owner, client_id: str, link: ServerLink, *, native: bool
+    ) -> Session:
+        """A session on `link` that is not admitted yet."""
+        session = Session(
+            self.clock,
+            owner,
+            client_id,
+            link,
+            native=native,
+            identified=native,
+            on_end=self.admission.ended,
+            control=self._control,
+        )
+        session.mux.max_streams = int(self.settings.current.streams_per_session)
+        return session
+
+    def _control(self, session: Session, message: dict[str, Any]) -> None:
+        """Answer a control message of an attached native session."""
+        kind = message["type"]
+        if kind == "add_service":
+            offer = message.get("service")
+            if not isinstance(offer, dict):
+                raise ProtocolViolation("add_service without a service")
+            ensureDeferred(self._add_service(session, offer)).addErrback(
+                lambda failure: _log.failure("A service could not be added", failure=failure)
+            )
+        elif kind == "remove_service":
+            self.admission.remove_service(session, read_text(message, "name"))
+        elif kind == "goaway":
+            session.drain("as the client asked")
+        elif kind == "hello":
+            raise ProtocolViolation("a second hello")
+        # What later versions say is none of this one's business.
+
+    async def _add_service(self, session: Session, message: dict[str, Any]) -> None:
+        name = message.get("name")
+        try:
+            service = await self.admission.add_service(session, ServiceOffer.read(message))
+        except Refused as error:
+            session.send_control({**error_message(error), "service": name})
+            return
+        grant = {
+            "name": service.offer.name,
+            "number": service.number,
+            "public_url": service.public_url,
+        }
+        session.send_control({"type": "service_added", "service": grant})
+
+
+def _inlets_offers(value: str) -> list[ServiceOffer]:
+    """What a stock client announces; malformed items are skipped."""
+    offers = []
+    for number, item in enumerate(value.split(","), 1):
+        hostname, separator, upstream = item.strip().partition("=")
+        if separator and upstream.startswith(("http://", "https://")) and len(upstream) <= 512:
+            offers.append(ServiceOffer(f"upstream-{number}", "http", upstream, hostname.strip()))
+    return offers

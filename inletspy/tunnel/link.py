@@ -1,0 +1,493 @@
+"""A link: one control connection, a WebSocket that carries a session's messages.
+
+autobahn does the opening handshake, control frames, fragments and the closing
+handshake. Whole, unfragmented binary frames, nearly all of the traffic, are taken and
+made here, beside autobahn: that path costs a twentieth of the general one. What a
+message means is the mux's business, what a session may do the session's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final, Protocol
+
+from autobahn.twisted.websocket import (
+    WebSocketClientFactory,
+    WebSocketClientProtocol,
+    WebSocketServerFactory,
+    WebSocketServerProtocol,
+)
+from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest, ConnectionResponse
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
+from inletspy.wire.masking import mask, new_key
+from inletspy.wire.mux import Mux
+
+__all__ = [
+    "ClientLink",
+    "ClientLinkFactory",
+    "Link",
+    "LinkEvents",
+    "ServerLink",
+    "ServerLinkFactory",
+]
+
+_log = Logger()
+
+#: The longest message; a little above both protocols' limit for its content, in bytes.
+_MAX_MESSAGE: Final = (1 << 20) + 64
+#: The longest opening handshake, in bytes.
+_MAX_HANDSHAKE: Final = 65_536
+#: Bytes that a reason in a close frame may have (RFC 6455, 5.5).
+_MAX_REASON: Final = 123
+
+_OPEN: Final = WebSocketProtocol.STATE_OPEN
+_CONNECTING: Final = WebSocketProtocol.STATE_CONNECTING
+_BINARY: Final = 0x82  # FIN and the opcode of a binary message (RFC 6455, 5.2)
+
+_header16 = Struct("!BBH").pack
+_header64 = Struct("!BBQ").pack
+_length16 = Struct("!H").unpack_from
+_length64 = Struct("!Q").unpack_from
+
+
+def _frame_header(size: int, mask_bit: int) -> bytes:
+    if size < 126:
+        return bytes((_BINARY, mask_bit | size))
+    if size < 65536:
+        return _header16(_BINARY, mask_bit | 126, size)
+    return _header64(_BINARY, mask_bit | 127, size)
+
+
+class LinkEvents(Protocol):
+    """What the session on a link is told."""
+
+    def link_lost(self, link: Link, code: int | None, reason: str) -> None:
+        """The link is gone; `code` is the peer's close code, if it sent one."""
+
+
+@implementer(IPushProducer)
+class Link:
+    """What server and client links share; mixed into autobahn's protocols.
+
+    Attributes:
+        mux: reads and writes the messages; None before there is a session, and after.
+        session: is told of the link's end.
+        heard: whether anything came since this was last set to False.
+    """
+
+    mux: Mux | None = None
+    session: LinkEvents | None = None
+    heard = True
+
+    # What autobahn's protocol, beside which this stands, provides:
+    factory: Any
+    transport: Any
+    state: int
+    data: bytes
+    current_frame: Any
+    inside_message: bool
+    sendClose: Callable[..., None]  # noqa: N815
+    sendPing: Callable[..., None]  # noqa: N815
+    dropConnection: Callable[..., None]  # noqa: N815
+    _dataReceived: Callable[[bytes], None]  # noqa: N815
+
+    #: The mask bit of frames that are sent, and of those that must come (RFC 6455, 5.1).
+    _sent_mask_bit: int
+    _received_mask_bit: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        #: Bytes in `_pieces`, and how many it takes before another look is worth it.
+        self._pieces_size = 0
+        self._pieces_needed = 0
+        self._pings: list[Deferred[bool]] = []
+
+    # -- for the session
+
+    def carry(self, mux: Mux, session: LinkEvents) -> None:
+        """Carry the messages of `mux` from now on, in place of any before it."""
+        if self.mux is None:
+            self.transport.registerProducer(self, True)
+        else:
+            mux.writable = self.mux.writable
+        self.mux = mux
+        self.session = session
+        mux.congested = self._congested
+
+    def turn(self) -> None:
+        """Have the mux flushed at the end of this turn of the reactor."""
+        self.factory.reactor.callLater(0, self._flush)
+
+    def send(self, messages: list[bytes]) -> None:
+        """Send each of the messages as one binary WebSocket message."""
+        if self.state != _OPEN:
+            return
+        parts = []
+        for message in messages:
+            parts.append(_frame_header(len(message), self._sent_mask_bit))
+            if self._sent_mask_bit:
+                key = new_key()
+                parts.append(key)
+                message = mask(message, key)
+            parts.append(message)
+        self.transport.writeSequence(parts)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send what waits, and close in order (RFC 6455, 7.1.1)."""
+        self._flush()
+        text = reason.encode()[:_MAX_REASON].decode("utf-8", "ignore")
+        self.sendClose(code, text)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.dropConnection(abort=True)
+
+    def probe(self, seconds: float) -> Deferred[bool]:
+        """Whether the peer answers a ping within so many seconds."""
+        answer: Deferred[bool] = Deferred()
+        self._pings.append(answer)
+        timer = self.factory.reactor.callLater(seconds, self._answer_pings, False)
+        self.sendPing(b"probe")
+
+        def answered(alive: bool) -> bool:
+            if timer.active():
+                timer.cancel()
+            return alive
+
+        return answer.addCallback(answered)
+
+    # -- back-pressure
+
+    def pauseProducing(self) -> None:
+        """The transport takes no more for now."""
+        if self.mux is not None:
+            self.mux.pause()
+
+    def resumeProducing(self) -> None:
+        """The transport takes more again."""
+        if self.mux is not None:
+            self.mux.resume()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; `connectionLost` sees to the rest."""
+
+    def _congested(self, stop: bool) -> None:
+        if stop:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
+
+    @property
+    def reading_stopped(self) -> bool:
+        """Whether the link itself does not read, so that silence says nothing."""
+        return self.mux is not None and self.mux.stopped
+
+    # -- receiving
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the frames of whole messages; leave all else to autobahn."""
+        self.heard = True
+        if self.state != _OPEN or self.data or self.current_frame or self.inside_message:
+            if self.state == _CONNECTING and len(self.data) + len(data) > _MAX_HANDSHAKE:
+                self.dropConnection(abort=True)
+                return
+            self._dataReceived(data)
+            return
+        if self._pieces_size:
+            self._pieces.append(data)
+            self._pieces_size += len(data)
+            if self._pieces_size < self._pieces_needed:
+                return
+            data = b"".join(self._pieces)
+            self._pieces.clear()
+            self._pieces_size = 0
+        self._take_frames(data)
+
+    def _take_frames(self, data: bytes) -> None:
+        position = 0
+        size = len(data)
+        while size - position >= 2:
+            first = data[position]
+            length = data[position + 1]
+            mask_bit = length & 0x80
+            length &= 0x7F
+            start = position + 2
+            if length == 126:
+                if size - position < 4:
+                    break
+                (length,) = _length16(data, start)
+                start += 2
+            elif length == 127:
+                if size - position < 10:
+                    break
+                (length,) = _length64(data, start)
+                start += 8
+            if length > _MAX_MESSAGE:
+                self._violated(ProtocolViolation("the message is too long", 1009))
+                return
+            if mask_bit:
+                start += 4
+            end = start + length
+            if end > size:
+                self._keep(data[position:], end - position)
+                return
+            if first == _BINARY and mask_bit == self._received_mask_bit:
+                message = data[start:end]
+                if mask_bit:
+                    message = mask(message, data[start - 4 : start])
+                self._message(message)
+            else:
+                self._dataReceived(data[position:end])
+            position = end
+            if self.state != _OPEN or self.inside_message:
+                # Closing, or a fragmented message: autobahn goes on from here.
+                if position < size:
+                    self._dataReceived(data[position:])
+                return
+        if position < size:
+            self._keep(data[position:], 0)
+
+    def _keep(self, data: bytes, needed: int) -> None:
+        self._pieces.append(data)
+        self._pieces_size = len(data)
+        self._pieces_needed = needed
+
+    def _message(self, message: bytes) -> None:
+        if self.mux is None:
+            return
+        try:
+            self.mux.receive(message)
+        except ProtocolViolation as error:
+            self._violated(error)
+        except Exception:
+            _log.failure("A message could not be handled; its session ends")
+            self._violated(ProtocolViolation("internal error", 1011))
+
+    def _violated(self, error: ProtocolViolation) -> None:
+        _log.warn("A peer broke the protocol: {reason}", reason=str(error))
+        self.close(error.close_code, str(error))
+        self._end(error.close_code, str(error))
+
+    def _flush(self) -> None:
+        if self.mux is not None:
+            self.mux.flush()
+
+    # -- what autobahn calls
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803
+        """A message that came in fragments, or a text."""
+        if isBinary:
+            self._message(payload)
+        else:
+            self._violated(ProtocolViolation("a text message", 1002))
+
+    def onPong(self, payload: bytes) -> None:
+        """The peer is alive."""
+        self._answer_pings(True)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N803
+        """The connection is gone."""
+        self._end(code, reason or "")
+
+    def _answer_pings(self, alive: bool) -> None:
+        pings, self._pings = self._pings, []
+        for answer in pings:
+            answer.callback(alive)
+
+    def _end(self, code: int | None, reason: str) -> None:
+        self._answer_pings(False)
+        mux, self.mux = self.mux, None
+        session, self.session = self.session, None
+        if mux is not None:
+            self.transport.unregisterProducer()
+            mux.lost(StreamReset(ResetCode.CANCELLED, "the link was lost"))
+        if session is not None:
+            session.link_lost(self, code, reason)
+
+
+class ServerEvents(Protocol):
+    """Who decides on the links that come in; see `control.ControlPlane`."""
+
+    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
+        """Accept with a subprotocol or None, or raise ConnectionDeny; may be a Deferred."""
+
+    def opened(self, link: ServerLink) -> None:
+        """The handshake is done."""
+
+    def dropped(self, link: ServerLink) -> None:
+        """The connection is gone."""
+
+
+class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
+    """The server's end of a link."""
+
+    _sent_mask_bit = 0
+    _received_mask_bit = 0x80
+
+    def onConnect(self, request: ConnectionRequest) -> Any:
+        """Let the control plane decide."""
+        return self.factory.events.connecting(self, request)
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        _no_delay(self.transport)
+        self.factory.events.opened(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone, be it in the middle of the handshake."""
+        super().connectionLost(reason)
+        self._end(None, "")
+        self.factory.events.dropped(self)
+
+    def succeedHandshake(self, res: Any) -> None:
+        """Go on with the handshake, unless the connection went while it was decided."""
+        if self.state == _CONNECTING:
+            super().succeedHandshake(res)
+
+    def sendHttpErrorResponse(  # noqa: N802
+        self, code: int, reason: str, responseHeaders: Any = None  # noqa: N803
+    ) -> None:
+        """Answer a refused handshake with a reason that a person can read."""
+        if code == 426 or code not in (401, 403, 404, 409, 503):
+            code = 400
+        body = f"{reason}\n".encode("ascii", "replace")
+        head = (
+            f"HTTP/1.1 {code} {_REASONS[code]}\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.sendData(head.encode() + body)
+
+
+_REASONS: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    503: "Service Unavailable",
+}
+
+
+class ServerLinkFactory(WebSocketServerFactory):  # type: ignore[misc]
+    """Makes the server's ends of links.
+
+    Args:
+        reactor: runs their timers.
+        events: decides on them.
+    """
+
+    protocol = ServerLink
+    noisy = False
+
+    def __init__(self, reactor: Any, events: ServerEvents) -> None:
+        super().__init__(server="inletspy", reactor=reactor)
+        self.events = events
+        self.setProtocolOptions(
+            webStatus=False,
+            failByDrop=False,
+            openHandshakeTimeout=10,
+            closeHandshakeTimeout=2,
+            maxFramePayloadSize=_MAX_MESSAGE,
+            maxMessagePayloadSize=_MAX_MESSAGE,
+            serveFlashSocketPolicy=False,
+        )
+
+
+class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
+    """The client's end of a link.
+
+    Attributes:
+        rejection: status and text with which the server refused the handshake.
+    """
+
+    _sent_mask_bit = 0x80
+    _received_mask_bit = 0
+    rejection: tuple[int, str] | None = None
+
+    def onConnect(self, response: ConnectionResponse) -> None:
+        """The server has accepted."""
+        self.factory.accepted(self, response)
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        _no_delay(self.transport)
+        self.factory.opened(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        super().connectionLost(reason)
+        self._end(None, "")
+        self.factory.dropped(self, reason)
+
+    def processHandshake(self) -> None:  # noqa: N802
+        """Note why a server refuses before autobahn drops its answer."""
+        head, separator, body = self.data.partition(b"\r\n\r\n")
+        words = head.split(b"\r\n", 1)[0].split(b" ", 2)
+        if separator and len(words) >= 2 and words[1].isdigit() and words[1] != b"101":
+            text = "".join(c for c in body[:300].decode("utf-8", "replace") if c.isprintable())
+            self.rejection = (int(words[1][:3]), text.strip())
+        super().processHandshake()
+
+
+class ClientLinkFactory(WebSocketClientFactory):  # type: ignore[misc]
+    """Makes the client's ends of links.
+
+    Args:
+        reactor: runs their timers.
+        url: the server's, ws or wss, with path.
+        token: sent in the Authorization field; empty for none.
+        subprotocols: what the client speaks; empty for the inlets protocol.
+        headers: further fields of the handshake; a list of values repeats a field.
+    """
+
+    protocol = ClientLink
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        *,
+        token: str,
+        subprotocols: list[str],
+        headers: dict[str, str | list[str]],
+    ) -> None:
+        if token:
+            headers = {"Authorization": f"Bearer {token}", **headers}
+        super().__init__(
+            url=url, protocols=subprotocols, useragent="inletspy", headers=headers, reactor=reactor
+        )
+        self.accepted: Callable[[ClientLink, ConnectionResponse], None] = lambda *args: None
+        self.opened: Callable[[ClientLink], None] = lambda link: None
+        self.dropped: Callable[[ClientLink, Failure], None] = lambda link, reason: None
+        self.setProtocolOptions(
+            failByDrop=False,
+            openHandshakeTimeout=20,
+            closeHandshakeTimeout=2,
+            maxFramePayloadSize=_MAX_MESSAGE,
+            maxMessagePayloadSize=_MAX_MESSAGE,
+        )
+
+
+def deny(status: int, text: str) -> ConnectionDeny:
+    """The exception that refuses a handshake with an HTTP status."""
+    return ConnectionDeny(status, text)
+
+
+def _no_delay(transport: Any) -> None:
+    # autobahn's own option for this has no effect under Twisted.
+    try:
+        transport.setTcpNoDelay(True)
+    except (AttributeError, OSError):
+        pass  # a UNIX socket, or a transport of a test

@@ -1,0 +1,317 @@
+"""A session: one client's presence at the server, and the services it announced.
+
+Both wire protocols end here; above a session nobody asks which of them carries it. A
+session opens streams to its services over whatever link it has, and knows how its life
+goes from admission to end. Whether a client may have what it asks for is decided by
+`admission`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from automat import TypeMachineBuilder
+from twisted.internet.interfaces import IProtocol, IReactorTime
+from zope.interface import implementer
+
+from inletspy.errors import ClientAway, Refused
+from inletspy.interfaces import ISnapshot, IUpstream
+from inletspy.policy.addresses import UpstreamAddress
+from inletspy.policy.routes import Holder
+from inletspy.policy.tokens import Owner
+from inletspy.tunnel.link import Link
+from inletspy.tunnel.stream import Stream
+from inletspy.wire.control import Grant, ServiceOffer, Welcome, error_message
+from inletspy.wire.frames import NativeMux
+from inletspy.wire.remotedialer import RemoteDialerMux
+
+__all__ = ["Service", "Session"]
+
+
+@implementer(IUpstream)
+class Service:
+    """One service of a session, as visitors reach it.
+
+    Attributes:
+        session: whose it is.
+        number: what OPEN frames call it.
+        offer: as the client announced it.
+        address: where the client says it is; None if that is no address.
+        hostname: the name that it is served under; of a TCP service the base domain.
+        client_id: how its client is called in lists.
+        port: the public port of a TCP service, else 0.
+        public_url: where visitors reach it.
+        pool: what the edge keeps for it between requests; the edge's own.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        number: int,
+        offer: ServiceOffer,
+        address: UpstreamAddress | None,
+    ) -> None:
+        self.session = session
+        self.number = number
+        self.offer = offer
+        self.address = address
+        self.hostname = ""
+        self.client_id = session.client_id
+        self.port = 0
+        self.public_url = ""
+        self.pool: Any = None
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who keeps its name or port while the client is away."""
+        if not self.session.identified:
+            return None
+        name = self.offer.name if self.offer.proto == "tcp" else ""
+        return Holder(self.session.owner.name, self.session.client_id, name)
+
+    @property
+    def tls_through_stream(self) -> bool:
+        """Whether TLS to the upstream is spoken from this side of the stream.
+
+        A stock client only dials; our own speaks TLS where the upstream is.
+        """
+        return (
+            self.session.mux_speaks_inlets
+            and self.address is not None
+            and self.address.scheme == "https"
+        )
+
+    @property
+    def dialable(self) -> bool:
+        """Whether the client can be asked to connect at all."""
+        return not self.session.mux_speaks_inlets or (
+            self.address is not None and self.address.port is not None
+        )
+
+    def connect(self, protocol: IProtocol, visitor: str) -> Stream:
+        """See `inletspy.interfaces.IUpstream`."""
+        return self.session.open_stream(self, protocol, visitor)
+
+    def row(self) -> dict[str, Any]:
+        """The service in the status API."""
+        session = self.session
+        return {
+            "hostname": self.hostname,
+            "public_url": self.public_url,
+            "upstream": self.offer.upstream,
+            "protocol": self.offer.proto,
+            "client_id": self.client_id,
+            "connected_at": session.connected_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "status": "draining" if session.draining else "active",
+            "session": session.id,
+            "wire": "inlets" if session.mux_speaks_inlets else "inletspy.v1",
+            "owner": session.owner.name,
+        }
+
+
+class _Life(Protocol):
+    """What can happen to a session."""
+
+    def attach(self, link: Link) -> None:
+        """It has got its link."""
+
+    def drain(self, reason: str) -> None:
+        """It is to end once its streams are done."""
+
+    def lose(self) -> None:
+        """Its link is gone."""
+
+    def end(self, why: Refused | None) -> None:
+        """It is to end now."""
+
+
+def _build_machine() -> Callable[[Session], _Life]:
+    builder = TypeMachineBuilder(_Life, Session)
+    admitted = builder.state("admitted")
+    attached = builder.state("attached")
+    draining = builder.state("draining")
+    ended = builder.state("ended")
+
+    def take_link(life: _Life, session: Session, link: Link) -> None:
+        session.link = link
+        link.carry(session.mux, session)
+
+    def close_late_link(life: _Life, session: Session, link: Link) -> None:
+        link.close(1001, "the session has ended")
+
+    def begin_drain(life: _Life, session: Session, reason: str) -> None:
+        session.draining = True
+        session.send_control({"type": "goaway", "message": reason})
+
+    def cease(life: _Life, session: Session) -> None:
+        session.link = None
+        session.on_end(session)
+
+    def say_why_and_cease(life: _Life, session: Session, why: Refused | None) -> None:
+        link, session.link = session.link, None
+        session.on_end(session)
+        if link is None:
+            return
+        if why is None:
+            link.close(1001, "the server is going away")
+        else:
+            if isinstance(session.mux, NativeMux):
+                session.mux.send_control(error_message(why))
+            link.close(why.code.close_code, why.message)
+
+    # The only way out of `attached` by a lost link is `ended`: a session that survives
+    # the loss of its link would wait in a state of its own between these two.
+    admitted.upon(_Life.attach).to(attached)(take_link)
+    admitted.upon(_Life.lose).to(ended)(cease)
+    admitted.upon(_Life.end).to(ended)(say_why_and_cease)
+    admitted.upon(_Life.drain).to(admitted).returns(None)
+    attached.upon(_Life.drain).to(draining)(begin_drain)
+    attached.upon(_Life.lose).to(ended)(cease)
+    attached.upon(_Life.end).to(ended)(say_why_and_cease)
+    draining.upon(_Life.drain).to(draining).returns(None)
+    draining.upon(_Life.lose).to(ended)(cease)
+    draining.upon(_Life.end).to(ended)(say_why_and_cease)
+    ended.upon(_Life.attach).to(ended)(close_late_link)
+    ended.upon(_Life.drain).to(ended).returns(None)
+    ended.upon(_Life.lose).to(ended).returns(None)
+    ended.upon(_Life.end).to(ended).returns(None)
+    return builder.build()
+
+
+@implementer(ISnapshot)
+class Session:
+    """One client's presence. It begins admitted, without a link.
+
+    Attributes:
+        id: its public id.
+        key: proves to the server that a later connection is the same client's; secret.
+        owner: whom it acts for.
+        client_id: how the client calls itself.
+        identified: whether `client_id` stays the same when the client comes again.
+        services: by number.
+        link: the control connection; None before the first and after the last.
+        mux: carries the streams.
+        draining: whether no new streams are opened.
+        connected_at: when it began, UTC.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        owner: Owner,
+        client_id: str,
+        link: Link,
+        *,
+        native: bool,
+        identified: bool,
+        on_end: Callable[[Session], None],
+        control: Callable[[Session, dict[str, Any]], None],
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.key = secrets.token_hex(16)
+        self.owner = owner
+        self.client_id = client_id
+        self.identified = identified
+        self.services: dict[int, Service] = {}
+        self.link: Link | None = None
+        self.draining = False
+        self.connected_at = datetime.now(UTC)
+        self.on_end = on_end
+        self._clock = clock
+        self._lingering: set[Any] = set()
+        self.mux: NativeMux | RemoteDialerMux
+        if native:
+            self.mux = NativeMux(
+                link.turn, link.send, server=True, control=lambda m: control(self, m)
+            )
+        else:
+            self.mux = RemoteDialerMux(link.turn, link.send)
+        self._life = _make_life(self)
+
+    # -- what happens to it
+
+    def attach(self, link: Link) -> None:
+        """Live on `link` from now on."""
+        self._life.attach(link)
+
+    def drain(self, reason: str) -> None:
+        """Open no new streams, and have the client go elsewhere once the old are done."""
+        self._life.drain(reason)
+
+    def end(self, why: Refused | None = None) -> None:
+        """End now; the client is told why."""
+        self._life.end(why)
+
+    def link_lost(self, link: Link, code: int | None, reason: str) -> None:
+        """See `inletspy.tunnel.link.LinkEvents`."""
+        self._life.lose()
+
+    # -- what it does
+
+    @property
+    def mux_speaks_inlets(self) -> bool:
+        """Whether the client is one of inlets OSS."""
+        return isinstance(self.mux, RemoteDialerMux)
+
+    def open_stream(self, service: Service, protocol: IProtocol, visitor: str) -> Stream:
+        """Open a stream to one of its services; see `inletspy.interfaces.IUpstream`."""
+        if self.link is None or self.draining:
+            raise ClientAway
+        stream = Stream(self.mux, self._later, service.offer.upstream)
+        if isinstance(self.mux, NativeMux):
+            carried = self.mux.open(service.number, visitor, stream)
+        else:
+            if service.address is None:
+                raise ClientAway
+            carried = self.mux.open(service.address.authority, visitor, stream)
+        stream.start(carried, protocol)
+        return stream
+
+    def welcome(self, heartbeat: float) -> None:
+        """Tell the client what it was granted."""
+        grants = tuple(
+            Grant(service.offer.name, service.number, service.public_url)
+            for service in self.services.values()
+        )
+        self.send_control(Welcome(self.id, self.key, heartbeat, grants).message())
+
+    def notice(self, text: str) -> None:
+        """Say something to the person at the client, where the protocol can."""
+        self.send_control({"type": "notice", "message": text})
+
+    def send_control(self, message: dict[str, Any]) -> None:
+        """Send a control message, where the protocol has such."""
+        if isinstance(self.mux, NativeMux) and self.link is not None:
+            self.mux.send_control(message)
+
+    def sweep(self) -> None:
+        """Reset streams that only wait for a peer's close, seen so twice in a row."""
+        lingering = {
+            stream.events
+            for stream in self.mux.streams.values()
+            if isinstance(stream.events, Stream) and stream.events.lingering
+        }
+        for stream in lingering & self._lingering:
+            stream.abortConnection()
+        self._lingering = lingering
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `inletspy.interfaces.ISnapshot`."""
+        return {
+            "session": self.id,
+            "owner": self.owner.name,
+            "client_id": self.client_id,
+            "services": len(self.services),
+            "streams": len(self.mux.streams),
+            "draining": self.draining,
+        }
+
+    def _later(self, function: Callable[[], None]) -> None:
+        self._clock.callLater(0, function)
+
+
+_make_life = _build_machine()
+

@@ -1,0 +1,302 @@
+"""A stream as an ordinary Twisted transport.
+
+Whatever speaks through a stream (the HTTP relay, a TCP forward, TLS) is a protocol that
+sees nothing but its transport. Owns the order of events towards that protocol and
+back-pressure in both directions; which bytes stand on the link for them, the mux knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from inletspy.errors import ResetCode, StreamReset
+from inletspy.interfaces import IStream
+from inletspy.wire.mux import Mux, MuxStream
+
+__all__ = ["Stream", "StreamAddress"]
+
+_log = Logger()
+
+
+@implementer(IAddress)
+class StreamAddress:
+    """Who is at the other end of a stream, as the wire protocol puts it.
+
+    Attributes:
+        text: a visitor's `IP:PORT`, or a service.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"StreamAddress({self.text!r})"
+
+
+@implementer(IStream)
+class Stream:
+    """One logical connection inside a session; see `inletspy.interfaces.IStream`.
+
+    To the mux it is the stream's `StreamEvents`.
+
+    Args:
+        mux: carries it.
+        later: calls a function after the present turn; the end of a stream is never
+            told to its protocol from inside one of the protocol's own calls.
+        peer: who is at the other end.
+    """
+
+    __slots__ = (
+        "_calling",
+        "_delivering",
+        "_discarding",
+        "_end",
+        "_finished",
+        "_inbox",
+        "_later",
+        "_mux",
+        "_paused",
+        "_peer",
+        "_producer",
+        "_producer_paused",
+        "_stream",
+        "connected",
+        "protocol",
+    )
+
+    disconnecting = False
+
+    def __init__(
+        self,
+        mux: Mux,
+        later: Callable[[Callable[[], None]], Any],
+        peer: str,
+    ) -> None:
+        self.connected = True
+        self.protocol: Any = None
+        self._mux = mux
+        self._later = later
+        self._peer = peer
+        self._stream: MuxStream
+        self._inbox: deque[bytes] = deque()
+        self._paused = False
+        self._delivering = False
+        #: Whether the protocol wants no more data, having closed.
+        self._discarding = False
+        #: Whether the peer's half-close waits for the inbox to be read, or is told.
+        self._finished = False
+        #: The end, while it waits for the inbox to be read.
+        self._end: Failure | None = None
+        self._calling = False
+        self._producer: Any = None
+        self._producer_paused = False
+
+    def start(self, stream: MuxStream, protocol: IProtocol) -> None:
+        """Become `protocol`'s transport, carried by the mux's `stream`."""
+        self._stream = stream
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    # -- ITransport and its relatives
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, or queue it while the peer takes no more."""
+        if not self.connected or self._stream.finishing:
+            return
+        self._mux.write(self._stream, data)
+        if self._stream.queued and self._producer is not None and not self._producer_paused:
+            self._producer_paused = True
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces as one."""
+        self.write(b"".join(data))
+
+    def loseWriteConnection(self) -> None:
+        """Finish this direction after what was written; go on receiving."""
+        if self.connected:
+            self._calling = True
+            self._mux.finish(self._stream)
+            self._calling = False
+
+    def loseConnection(self, _reason: Failure | None = None) -> None:
+        """Close in order: send what was written, want nothing further."""
+        if self.connected and not self._discarding:
+            self._discarding = True
+            self._discard_inbox()
+            self.loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        """End both directions at once; the peer is told that it was cancelled."""
+        self.reset(ResetCode.CANCELLED)
+
+    def reset(self, code: ResetCode, reason: str = "") -> None:
+        """End both directions at once, with a reason for the peer."""
+        if self.connected:
+            self.connected = False
+            self._mux.reset(self._stream, code, reason)
+            self._inbox.clear()
+            self._end = Failure(StreamReset(code, reason))
+            self._later(self._tell_end)
+
+    def getPeer(self) -> StreamAddress:
+        """Who is at the other end."""
+        return StreamAddress(self._peer)
+
+    def getHost(self) -> StreamAddress:
+        """This end has no address of its own."""
+        return StreamAddress("")
+
+    @property
+    def lingering(self) -> bool:
+        """Whether only the peer's close is still to come."""
+        return self.connected and self._discarding
+
+    # -- IConsumer
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Pause and resume `producer`, a push producer, as the peer takes bytes."""
+        if not streaming:
+            raise NotImplementedError("a stream takes push producers only")
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already")
+        if not self.connected:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._producer_paused = bool(self._stream.queued)
+        if self._producer_paused:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """Leave the producer alone from now on."""
+        self._producer = None
+        self._producer_paused = False
+
+    # -- IPushProducer
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until `resumeProducing`; what comes is kept, within its window."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Deliver again."""
+        self._paused = False
+        if self._inbox or self._finished or self._end is not None:
+            self._deliver()
+
+    def stopProducing(self) -> None:
+        """The consumer has gone."""
+        self.loseConnection()
+
+    # -- StreamEvents
+
+    def data(self, data: bytes) -> None:
+        """See `inletspy.wire.mux.StreamEvents`."""
+        if self._paused or self._delivering:
+            self._inbox.append(data)
+        elif self._discarding:
+            # As TCP does when data comes for a closed socket (RFC 9293, 3.10.7.4).
+            self.reset(ResetCode.CANCELLED)
+        else:
+            self._delivering = True
+            try:
+                self.protocol.dataReceived(data)
+            except Exception:
+                self._contain()
+            self._delivering = False
+            self._mux.consumed(self._stream, len(data))
+            if self._inbox or self._finished or self._end is not None:
+                self._deliver()
+
+    def finished(self) -> None:
+        """See `inletspy.wire.mux.StreamEvents`."""
+        self._finished = True
+        self._deliver()
+
+    def closed(self, error: StreamReset | None) -> None:
+        """See `inletspy.wire.mux.StreamEvents`."""
+        if not self.connected:
+            return
+        self.connected = False
+        self._end = Failure(ConnectionDone() if error is None else error)
+        if error is not None:
+            # A reset is now; waiting for a reader that may never come would leak the stream.
+            self._consume_inbox()
+        if self._calling:
+            self._later(self._deliver)
+        else:
+            self._deliver()
+
+    def writable(self) -> None:
+        """See `inletspy.wire.mux.StreamEvents`."""
+        if self._producer_paused:
+            self._producer_paused = False
+            self._producer.resumeProducing()
+
+    # -- how events reach the protocol
+
+    def _deliver(self) -> None:
+        """Pass on what waits, in order, as far as the protocol lets it."""
+        if self._delivering:
+            return
+        self._delivering = True
+        while self._inbox and not self._paused:
+            data = self._inbox.popleft()
+            if not self._discarding:
+                try:
+                    self.protocol.dataReceived(data)
+                except Exception:
+                    self._contain()
+            self._mux.consumed(self._stream, len(data))
+        self._delivering = False
+        if self._inbox:
+            return
+        if self._finished and self._end is None:
+            self._finished = False
+            self._tell_finished()
+        if self._end is not None:
+            self._tell_end()
+
+    def _tell_finished(self) -> None:
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            try:
+                self.protocol.readConnectionLost()
+            except Exception:
+                self._contain()
+        else:
+            self.loseConnection()
+
+    def _tell_end(self) -> None:
+        end, self._end = self._end, None
+        if end is None or self.protocol is None:
+            return
+        protocol, self.protocol = self.protocol, None
+        producer, self._producer = self._producer, None
+        try:
+            if producer is not None and self._producer_paused:
+                producer.resumeProducing()
+            protocol.connectionLost(end)
+        except Exception:
+            _log.failure("A stream's protocol failed at its end")
+
+    def _discard_inbox(self) -> None:
+        self._paused = False
+        self._consume_inbox()
+
+    def _consume_inbox(self) -> None:
+        while self._inbox:
+            self._mux.consumed(self._stream, len(self._inbox.popleft()))
+
+    def _contain(self) -> None:
+        """An error in one stream's protocol must not end the session."""
+        _log.failure("A stream's protocol failed; the stream is reset")
+        self.reset(ResetCode.INTERNAL)

@@ -1,0 +1,291 @@
+"""Many streams over one link: what both wire protocols share.
+
+A `Mux` keeps the streams of one session: which there are, what each may send, and what
+waits because the peer or the link takes no more just now. Waiting streams are served in
+turn, so that one bulk transfer does not hold up small requests. How a frame looks, and
+what a peer is allowed, the two protocols say (`frames.NativeMux`,
+`remotedialer.RemoteDialerMux`). It does no I/O: whoever owns the link feeds it whole
+messages, is told when there are some to send, and takes them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from inletspy.errors import ResetCode, StreamReset
+
+__all__ = ["FLUSH_SIZE", "Accept", "Mux", "MuxStream", "StreamEvents"]
+
+#: Output of one turn that is sent without waiting for the turn's end, in bytes.
+FLUSH_SIZE: Final = 60_000
+
+
+class StreamEvents(Protocol):
+    """What the owner of a stream is told. After `closed` comes nothing more."""
+
+    def data(self, data: bytes) -> None:
+        """Bytes came. Once used, they are given back with `Mux.consumed`."""
+
+    def finished(self) -> None:
+        """The peer will send no more; the other direction goes on."""
+
+    def closed(self, error: StreamReset | None) -> None:
+        """Both directions are over: in order, or with an error."""
+
+    def writable(self) -> None:
+        """All that waited has been sent: write on."""
+
+
+class MuxStream:
+    """One stream, as its mux sees it.
+
+    Attributes:
+        id: its number in the session.
+        events: who is told what happens.
+        queued: bytes that wait to be sent.
+        unconsumed: bytes received that the owner has not used yet.
+    """
+
+    __slots__ = (
+        "allowance",
+        "credit",
+        "events",
+        "finishing",
+        "freed",
+        "id",
+        "peer_finished",
+        "peer_paused",
+        "queue",
+        "queued",
+        "starved",
+        "unconsumed",
+        "waiting",
+        "window",
+    )
+
+    def __init__(self, id: int, credit: int, window: int) -> None:
+        self.id = id
+        self.events: StreamEvents
+        #: Bytes that the peer is ready to take.
+        self.credit = credit
+        #: Bytes that the peer may send, of the `window` it is given.
+        self.allowance = window
+        self.window = window
+        #: Bytes consumed and not yet given back as credit.
+        self.freed = 0
+        self.unconsumed = 0
+        self.queue: deque[bytes] = deque()
+        self.queued = 0
+        #: Whether it stands in line for its turn to send.
+        self.waiting = False
+        #: Whether the owner has finished; sent once the queue is empty.
+        self.finishing = False
+        self.peer_finished = False
+        #: Whether the peer was told that it holds this stream up.
+        self.starved = False
+        #: Whether the peer was asked to pause (inlets protocol).
+        self.peer_paused = False
+
+
+#: Called for a stream that the peer opens, with the service and the visitor it names;
+#: sets `MuxStream.events`, or raises StreamReset to refuse.
+Accept = Callable[[MuxStream, Any, str], None]
+
+
+def _refuse(stream: MuxStream, service: Any, visitor: str) -> None:
+    raise StreamReset(ResetCode.REFUSED, "streams are not opened in this direction")
+
+
+class Mux:
+    """The streams of one session. Subclasses are the wire protocols.
+
+    Attributes:
+        streams: the open ones by id.
+        writable: whether the link takes more; set it through `resume` and `pause`.
+        accept: decides on streams that the peer opens.
+        max_streams: streams at once; further ones are refused.
+        turn: called when the first output of a turn is there; who owns the link then
+            calls `flush` before the turn ends.
+        send: called by `flush` with whole messages to send, each becoming one binary
+            WebSocket message.
+        congested: called with True when no more may be read from the link, and with
+            False when it may again.
+    """
+
+    #: The most bytes of content in one frame.
+    max_data: int
+    #: Whether nothing more may be read from the link just now.
+    stopped = False
+
+    def __init__(self, turn: Callable[[], None], send: Callable[[list[bytes]], None]) -> None:
+        self.streams: dict[int, MuxStream] = {}
+        self.writable = True
+        self.accept: Accept = _refuse
+        self.max_streams = 65536
+        self.turn = turn
+        self.send = send
+        self.congested: Callable[[bool], None] = lambda stop: None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._turn_asked = False
+        self._waiting: deque[MuxStream] = deque()
+
+    # -- what the owner of the streams calls
+
+    def write(self, stream: MuxStream, data: bytes) -> None:
+        """Send `data`, or queue what can't go now; `stream.queued` says how much that is."""
+        size = len(data)
+        if not stream.queued and self.writable and size <= stream.credit and size <= self.max_data:
+            stream.credit -= size
+            self._emit_data(stream, data)
+        elif size:
+            stream.queue.append(data)
+            stream.queued += size
+            self._stand_in_line(stream)
+            self._serve()
+
+    def finish(self, stream: MuxStream) -> None:
+        """Send no more after what waits; the other direction goes on where it can."""
+        if not stream.finishing:
+            stream.finishing = True
+            if not stream.queued:
+                self._finish_now(stream)
+
+    def reset(self, stream: MuxStream, code: ResetCode, reason: str = "") -> None:
+        """End both directions at once; the owner is told nothing further."""
+        if self._forget(stream):
+            self._emit_reset(stream, code, reason)
+
+    def consumed(self, stream: MuxStream, size: int) -> None:
+        """The owner has used `size` bytes that it got."""
+        raise NotImplementedError
+
+    # -- what the owner of the link calls
+
+    def receive(self, message: bytes) -> None:
+        """Take one whole message.
+
+        Raises:
+            ProtocolViolation: the peer broke the protocol; the link must end.
+        """
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """The link takes no more for now."""
+        self.writable = False
+
+    def resume(self) -> None:
+        """The link takes more again."""
+        self.writable = True
+        self._serve()
+
+    def lost(self, error: StreamReset) -> None:
+        """The link is gone, and all streams with it."""
+        streams, self.streams = self.streams, {}
+        self._waiting.clear()
+        for stream in streams.values():
+            stream.events.closed(error)
+
+    def flush(self) -> None:
+        """Hand what has come together to `send`."""
+        self._turn_asked = False
+        if self._out:
+            out, self._out = self._out, []
+            self._out_size = 0
+            self.send(self._messages(out))
+
+    # -- what the protocols fill in
+
+    def _emit_data(self, stream: MuxStream, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _emit_finish(self, stream: MuxStream) -> None:
+        raise NotImplementedError
+
+    def _emit_reset(self, stream: MuxStream, code: ResetCode, reason: str) -> None:
+        raise NotImplementedError
+
+    def _emit_starved(self, stream: MuxStream) -> None:
+        """Tell the peer that the stream has more to send than it may."""
+
+    def _messages(self, out: list[bytes]) -> list[bytes]:
+        raise NotImplementedError
+
+    # -- what they share
+
+    def _put(self, header: bytes, payload: bytes) -> None:
+        self._out.append(header)
+        if payload:
+            self._out.append(payload)
+        self._out_size += len(header) + len(payload)
+        if self._out_size >= FLUSH_SIZE:
+            self.flush()
+        elif not self._turn_asked:
+            self._turn_asked = True
+            self.turn()
+
+    def _forget(self, stream: MuxStream) -> bool:
+        """Take the stream out of the books; False if it was out already."""
+        if self.streams.pop(stream.id, None) is None:
+            return False
+        # What the owner never used no longer counts.
+        stream.queue.clear()
+        stream.queued = 0
+        return True
+
+    def _closed(self, stream: MuxStream, error: StreamReset | None) -> None:
+        if self._forget(stream):
+            stream.events.closed(error)
+
+    def _finish_now(self, stream: MuxStream) -> None:
+        if stream.id not in self.streams:
+            return
+        self._emit_finish(stream)
+        if stream.peer_finished:
+            self._closed(stream, None)
+
+    def _stand_in_line(self, stream: MuxStream) -> None:
+        if not stream.waiting:
+            stream.waiting = True
+            self._waiting.append(stream)
+
+    def _serve(self) -> None:
+        """Let the waiting streams send in turn, as far as credit and link allow."""
+        waiting = self._waiting
+        while waiting and self.writable:
+            stream = waiting.popleft()
+            stream.waiting = False
+            if not stream.queued:
+                continue
+            if stream.credit <= 0:
+                if not stream.starved:
+                    stream.starved = True
+                    self._emit_starved(stream)
+                continue  # its turn comes again with new credit
+            data = self._next_piece(stream)
+            stream.credit -= len(data)
+            stream.queued -= len(data)
+            self._emit_data(stream, data)
+            if stream.queued:
+                self._stand_in_line(stream)
+            elif stream.finishing:
+                self._finish_now(stream)
+            else:
+                stream.events.writable()
+
+    def _next_piece(self, stream: MuxStream) -> bytes:
+        limit = min(self.max_data, stream.credit)
+        data = stream.queue.popleft()
+        if len(data) > limit:
+            stream.queue.appendleft(data[limit:])
+            data = data[:limit]
+        return data
+
+    def _credited(self, stream: MuxStream) -> None:
+        """The peer takes more on this stream."""
+        stream.starved = False
+        if stream.queued:
+            self._stand_in_line(stream)
+            self._serve()

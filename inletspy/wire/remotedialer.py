@@ -1,0 +1,220 @@
+"""The protocol of inlets OSS: streams over "remotedialer" messages.
+
+One binary WebSocket message is one protocol message: id, connection id, type, for two
+of the types a deadline, each a zigzag varint, then the payload. There is no half-close
+and, from old peers, no flow control: bytes that a slow reader leaves behind are kept
+up to a bound, past which nothing more is read from the link. docs/protocol.md has all
+of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from struct import iter_unpack
+from typing import Final
+
+from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
+from inletspy.wire import varint
+from inletspy.wire.mux import Mux, MuxStream, StreamEvents
+
+__all__ = ["MAX_MESSAGE", "RemoteDialerMux"]
+
+DATA, CONNECT, ERROR, ADD_CLIENT, REMOVE_CLIENT, PAUSE, RESUME, SYNC_CONNECTIONS = range(1, 9)
+
+#: The longest message, in bytes.
+MAX_MESSAGE: Final = 1 << 20
+#: Content that a stock peer puts into one message, at most.
+_MAX_DATA: Final = 32_768
+#: What old peers read of an error's text.
+_MAX_ERROR: Final = 100
+_DEADLINE: Final = varint.encode(15_000)
+#: Unread bytes of a stream at which its sender is asked to pause, and to go on.
+_HIGH_WATER: Final = 256 << 10
+_LOW_WATER: Final = _HIGH_WATER // 8
+#: Unread bytes of one stream, and of all, past which the link is not read.
+_STREAM_LIMIT: Final = 4 << 20
+_SESSION_LIMIT: Final = 64 << 20
+_UNLIMITED: Final = 1 << 62
+
+_EOF: Final = "EOF"
+
+
+class RemoteDialerMux(Mux):
+    """The streams of a session that speaks the inlets OSS protocol.
+
+    The service of an opened stream is the `host:port` to dial.
+    """
+
+    max_data = _MAX_DATA
+
+    def __init__(self, turn: Callable[[], None], send: Callable[[list[bytes]], None]) -> None:
+        super().__init__(turn, send)
+        self._message_id = random.getrandbits(62)
+        self._next_id = 2
+        self._unconsumed = 0
+        self._full: set[int] = set()
+
+    # -- sending
+
+    def open(self, address: str, visitor: str, events: StreamEvents) -> MuxStream:
+        """Have the client dial `address`; data may follow at once.
+
+        Raises:
+            StreamReset: the session has as many streams as it may.
+        """
+        if len(self.streams) >= self.max_streams:
+            raise StreamReset(ResetCode.LIMIT, "too many streams")
+        stream = MuxStream(self._next_id, _UNLIMITED, _UNLIMITED)
+        self._next_id += 1
+        stream.events = events
+        self.streams[stream.id] = stream
+        self._message(stream.id, CONNECT, f"tcp/{address}".encode())
+        return stream
+
+    def consumed(self, stream: MuxStream, size: int) -> None:
+        """See `Mux.consumed`."""
+        if stream.id not in self.streams:
+            return
+        stream.unconsumed -= size
+        self._unconsumed -= size
+        if stream.peer_paused and stream.unconsumed < _LOW_WATER:
+            stream.peer_paused = False
+            self._message(stream.id, RESUME, b"")
+        if self.stopped:
+            self._check_congestion(stream)
+
+    def _message(self, connection: int, kind: int, payload: bytes) -> None:
+        self._message_id += 1
+        header = varint.encode(self._message_id) + varint.encode(connection) + varint.encode(kind)
+        if kind in (DATA, CONNECT):
+            header += _DEADLINE
+        # One entry is one message, which is why `_messages` has nothing to do.
+        self._put(header + payload, b"")
+
+    def _emit_data(self, stream: MuxStream, data: bytes) -> None:
+        self._message(stream.id, DATA, data)
+
+    def _emit_finish(self, stream: MuxStream) -> None:
+        # Error ends both directions: to finish one is to close.
+        self._message(stream.id, ERROR, _EOF.encode())
+        self._closed(stream, None)
+
+    def _emit_reset(self, stream: MuxStream, code: ResetCode, reason: str) -> None:
+        text = reason or code.name.lower()
+        self._message(stream.id, ERROR, text.encode()[:_MAX_ERROR])
+
+    def _messages(self, out: list[bytes]) -> list[bytes]:
+        return out
+
+    def _forget(self, stream: MuxStream) -> bool:
+        if not super()._forget(stream):
+            return False
+        self._unconsumed -= stream.unconsumed
+        stream.unconsumed = 0
+        self._check_congestion(stream)
+        return True
+
+    # -- receiving
+
+    def receive(self, message: bytes) -> None:
+        """See `Mux.receive`."""
+        _, position = varint.decode(message)
+        connection, position = varint.decode(message, position)
+        kind, position = varint.decode(message, position)
+        if kind in (DATA, CONNECT):
+            _, position = varint.decode(message, position)
+        payload = message[position:]
+        if kind == SYNC_CONNECTIONS:
+            self._synchronise(payload)
+        elif kind == CONNECT:
+            self._connect(connection, payload)
+        else:
+            stream = self.streams.get(connection)
+            if stream is not None:
+                self._receive_on(stream, kind, payload)
+            elif kind == DATA:
+                self._message(connection, ERROR, f"connection not found {connection}".encode())
+
+    def _receive_on(self, stream: MuxStream, kind: int, payload: bytes) -> None:
+        if kind == DATA:
+            self._data(stream, payload)
+        elif kind == ERROR:
+            self._ended(stream, payload)
+        elif kind == PAUSE:
+            stream.credit = 0
+        elif kind == RESUME:
+            stream.credit = _UNLIMITED
+            self._credited(stream)
+        # Other types are those of a cluster of servers, or of later versions.
+
+    def _data(self, stream: MuxStream, payload: bytes) -> None:
+        size = len(payload)
+        if not size:
+            return
+        stream.unconsumed += size
+        self._unconsumed += size
+        stream.events.data(payload)
+        if stream.unconsumed > _HIGH_WATER and stream.id in self.streams:
+            if not stream.peer_paused:
+                stream.peer_paused = True
+                self._message(stream.id, PAUSE, b"")
+            self._check_congestion(stream)
+
+    def _ended(self, stream: MuxStream, payload: bytes) -> None:
+        text = payload[:1000].decode("utf-8", "replace")
+        if text == _EOF:
+            self._closed(stream, None)
+        else:
+            self._closed(stream, StreamReset(_code_of(text), text))
+
+    def _connect(self, connection: int, payload: bytes) -> None:
+        network, slash, address = payload[:300].decode("utf-8", "replace").partition("/")
+        if not slash or connection in self.streams:
+            raise ProtocolViolation("a malformed Connect")
+        stream = MuxStream(connection, _UNLIMITED, _UNLIMITED)
+        self.streams[connection] = stream
+        try:
+            if network != "tcp":
+                raise StreamReset(ResetCode.REFUSED, f"network not allowed: {network}")
+            if len(self.streams) > self.max_streams:
+                raise StreamReset(ResetCode.LIMIT, "too many streams")
+            self.accept(stream, address, "")
+        except StreamReset as error:
+            self.reset(stream, error.code, error.reason)
+
+    def _synchronise(self, payload: bytes) -> None:
+        """Drop what the client no longer knows; it wants no answer."""
+        if len(payload) % 8:
+            raise ProtocolViolation("a malformed SyncConnections")
+        alive = {number for (number,) in iter_unpack("<q", payload)}
+        for stream in [s for s in self.streams.values() if s.id not in alive]:
+            self._closed(stream, StreamReset(ResetCode.CANCELLED, "unknown to the client"))
+
+    def _check_congestion(self, stream: MuxStream) -> None:
+        if stream.unconsumed > _STREAM_LIMIT:
+            self._full.add(stream.id)
+        elif stream.unconsumed <= _HIGH_WATER:
+            self._full.discard(stream.id)
+        limit = _SESSION_LIMIT // 2 if self.stopped else _SESSION_LIMIT
+        stop = bool(self._full) or self._unconsumed > limit
+        if stop != self.stopped:
+            self.stopped = stop
+            self.congested(stop)
+
+
+def _code_of(text: str) -> ResetCode:
+    """What a dialler's error text means, in the words of Go's `net` package."""
+    for words, code in (
+        ("connection refused", ResetCode.REFUSED),
+        ("connection reset", ResetCode.CANCELLED),
+        ("timeout", ResetCode.TIMEOUT),
+        ("deadline exceeded", ResetCode.TIMEOUT),
+        ("no such host", ResetCode.UNREACHABLE),
+        ("unreachable", ResetCode.UNREACHABLE),
+        ("no route", ResetCode.UNREACHABLE),
+        ("missing port", ResetCode.UNREACHABLE),
+    ):
+        if words in text:
+            return code
+    return ResetCode.CANCELLED
