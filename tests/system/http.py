@@ -54,13 +54,15 @@ class LoopbackEndpoints:
 
     Args:
         authority: the certificate that an https server must show, or be signed with.
+        source: the address to come from.
     """
 
-    def __init__(self, authority: Certificate | None) -> None:
+    def __init__(self, authority: Certificate | None, source: str) -> None:
         self._authority = authority
+        self._source = source
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        plain = TCP4ClientEndpoint(reactor, "127.0.0.1", uri.port)
+        plain = TCP4ClientEndpoint(reactor, "127.0.0.1", uri.port, bindAddress=(self._source, 0))
         if uri.scheme != b"https":
             return plain
         options = optionsForClientTLS(uri.host.decode("ascii"), trustRoot=self._authority)
@@ -75,6 +77,7 @@ async def fetch(
     body: bytes | None = None,
     token: str | None = None,
     authority: Certificate | None = None,
+    source: str = "127.0.0.1",
 ) -> Answer:
     """Send one request, over a connection of its own.
 
@@ -85,12 +88,13 @@ async def fetch(
         body: to send with it.
         token: to send as a Bearer token.
         authority: the certificate to trust for `https`.
+        source: the visitor's address, of 127.0.0.0/8.
     """
     sent = Headers({name: [value] for name, value in (headers or {}).items()})
     if token is not None:
         sent.addRawHeader("Authorization", f"Bearer {token}")
     pool = HTTPConnectionPool(reactor, persistent=False)
-    agent = Agent.usingEndpointFactory(reactor, LoopbackEndpoints(authority), pool)
+    agent = Agent.usingEndpointFactory(reactor, LoopbackEndpoints(authority, source), pool)
     response = await treq.request(
         method,
         url,

@@ -192,17 +192,16 @@ class NginxTests(TestCase):
         ready = await client.start()
         self.assertEqual(ready["public_url"], f"https://app.{DOMAIN}")
 
-        answer = await fetch(f"https://app.{DOMAIN}:{port}/a//b?c", authority=authority)
+        visited = f"https://app.{DOMAIN}:{port}"
+        answer = await fetch(f"{visited}/a//b?c", authority=authority, source="127.0.0.2")
         self.assertEqual((answer.status, answer.json["target"]), (200, "/a//b?c"))
         headers = answer.json["headers"]
         self.assertEqual(headers["x-forwarded-proto"], ["https"])
-        self.assertEqual(headers["x-forwarded-for"], ["127.0.0.1"])
+        self.assertEqual(headers["x-forwarded-for"][0].split(",")[0], "127.0.0.2")
         self.assertEqual(headers["x-forwarded-port"], [str(port)])
 
         sent = b"x" * 3_000_000  # more than nginx takes of a body by default
-        answer = await fetch(
-            f"https://app.{DOMAIN}:{port}/", "POST", body=sent, authority=authority
-        )
+        answer = await fetch(visited, "POST", body=sent, authority=authority)
         self.assertEqual((answer.status, answer.body == sent), (200, True))
 
     async def configuration(self, server: ServerProcess) -> int:
