@@ -215,25 +215,33 @@ class Settings:
         "json", "[]", "Origins whose pages may call the status API.", convert=_origins
     )
     heartbeat_seconds: float = _key(
-        "number", "20", "How often links are pinged; silent for two to three times that: gone.",
+        "number",
+        "20",
+        "How often links are pinged; silent for two to three times that: gone.",
         convert=_positive,
     )
     head_timeout_seconds: float = _key(
-        "number", "10", "How long a visitor may take to send a request's head.",
+        "number",
+        "10",
+        "How long a visitor may take to send a request's head.",
         convert=_positive,
     )
     body_idle_seconds: float = _key(
         "number", "60", "How long a visitor's request body may pause.", convert=_positive
     )
     response_timeout_seconds: float = _key(
-        "number", "120", "How long an upstream may take to start its answer (504 after).",
+        "number",
+        "120",
+        "How long an upstream may take to start its answer (504 after).",
         convert=_positive,
     )
     keep_alive_seconds: float = _key(
         "number", "75", "How long an idle visitor's connection is kept.", convert=_positive
     )
     connections_per_address: float = _key(
-        "number", "2000", "Connections at once from one visitor's address.",
+        "number",
+        "2000",
+        "Connections at once from one visitor's address.",
         convert=_positive,
     )
     streams_per_session: float = _key(

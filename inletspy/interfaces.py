@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHalfCloseableDescriptor,
-    IPushProducer,
-    ITransport,
-)
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
@@ -25,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ISettings", "ISnapshot", "IStream", "ITunnels", "IUpstream"]
 
 
-class IStream(ITransport, IConsumer, IPushProducer, IHalfCloseableDescriptor):
+class IStream(ITransport, IConsumer, IPushProducer):
     """One logical connection inside a session; to its protocol, a transport.
 
     The protocol is told of received bytes by `dataReceived`, of a half-close by the
@@ -35,6 +30,9 @@ class IStream(ITransport, IConsumer, IPushProducer, IHalfCloseableDescriptor):
     """
 
     connected = Attribute("bool: whether the stream can still carry bytes.")
+
+    def loseWriteConnection() -> None:
+        """Finish this direction after what was written; go on receiving."""
 
     def abortConnection() -> None:
         """End both directions at once; the peer is told that it was cancelled."""

@@ -7,15 +7,12 @@ instances of another layer's concrete classes.
 
 from __future__ import annotations
 
-import atexit
-import fcntl
-import json
 import os
-import resource
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -39,20 +36,21 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
+from inletspy.process import DataDirectory, exit_with, raise_descriptor_limit
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
 from inletspy.store.settings import StoredSettings
 from inletspy.store.token_file import TokenFile
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import PATH, ControlPlane
-from inletspy.tunnel.link import ServerLinkFactory
+from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service as TunnelService
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import status_site
 from inletspy.web.tunnelsfile import TunnelsFile
 from inletspy.wire import masking
 
-__all__ = ["DataDirectory", "PublicAddress", "Server"]
+__all__ = ["PublicAddress", "Server"]
 
 _log = Logger()
 
@@ -61,65 +59,6 @@ DRAIN_SECONDS: Final = 10.0
 _BACKLOG: Final = 1024
 #: File descriptors that are not for visitors.
 _RESERVED_DESCRIPTORS: Final = 256
-
-
-class DataDirectory:
-    """The data directory, while one server has it for itself.
-
-    Args:
-        path: is made if it is missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock: int | None = None
-
-    def take(self) -> None:
-        """Make it, and keep other servers out.
-
-        Raises:
-            StartError: it can't be written to, or another server has it.
-        """
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StartError(
-                f"can't use the data directory {self.path}: {error.strerror}; "
-                "choose another with --data-dir"
-            ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise StartError(
-                f"another inletspy server uses the data directory {self.path}; "
-                "stop it, or choose another with --data-dir"
-            ) from None
-        self._lock = lock
-
-    def announce(self, content: dict[str, Any]) -> None:
-        """Tell programs on this machine, in `server.json`, how to reach the server.
-
-        Raises:
-            StartError: it can't be written.
-        """
-        draft = self.path / "server.json.new"
-        try:
-            draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            draft.replace(self.path / "server.json")
-        except OSError as error:
-            raise StartError(f"can't write {self.path}/server.json: {error.strerror}") from error
-
-    def leave(self) -> None:
-        """Take the announcement back, and let others in."""
-        if self._lock is not None:
-            try:
-                (self.path / "server.json").unlink(missing_ok=True)
-            except OSError as error:
-                _log.error("Can't remove server.json: {reason}", reason=error.strerror)
-            os.close(self._lock)
-            self._lock = None
 
 
 class PublicAddress:
@@ -151,17 +90,6 @@ class PublicAddress:
     def tcp_url(self, port: int) -> str:
         """Where visitors reach a public TCP port."""
         return f"tcp://{self._settings.current.tunnel_base_domain}:{port}"
-
-
-def exit_with(status: int) -> None:
-    """Have the process end with `status`, which neither twistd nor twist lets a service say."""
-
-    def end() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-    atexit.register(end)
 
 
 class Server(Service):
@@ -225,10 +153,8 @@ class Server(Service):
 
     def _stop_reactor(self) -> None:
         self._hurry = not self._ready and self._begun is not None and self._begun.called
-        try:
+        with suppress(ReactorNotRunning):  # it is stopping; a second signal only hurries it
             self._reactor.stop()
-        except ReactorNotRunning:
-            pass  # it is stopping already; a second signal only hurries it
 
     # -- start
 
@@ -237,7 +163,7 @@ class Server(Service):
         reactor = self._reactor
         self._directory.take()
         self._ends.append(self._directory.leave)
-        descriptors = _raise_descriptor_limit()
+        descriptors = raise_descriptor_limit()
         if not masking.native:
             _log.warn("autobahn's native masker is missing: clients' uploads will be slower")
 
@@ -455,18 +381,6 @@ def _without_password(url: str | None) -> str:
     return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host))
 
 
-def _raise_descriptor_limit() -> int:
-    """Allow this process as many files as it may have; gives that number."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
-        hard = max(soft, 65536)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        return soft
-    return hard
-
-
 def _say_what_to_type(
     settings: StoredSettings, address: PublicAddress, control_port: int, status_port: int
 ) -> None:
@@ -485,6 +399,7 @@ def _say_what_to_type(
     if settings.current.tunnels_enabled:
         lines.append(f"Give a service on port 3000 a public address:  {tunnel} 3000")
     else:
-        lines.append("Tunnels are disabled; to enable them:  inletspy config set "
-                     "tunnels_enabled true")
+        lines.append(
+            "Tunnels are disabled; to enable them:  inletspy config set tunnels_enabled true"
+        )
     print("\n".join([*lines, ""]), file=sys.__stdout__, flush=True)

@@ -6,6 +6,7 @@ Reads what the person says; what the server then does is composed in `services`.
 from __future__ import annotations
 
 import os
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -31,7 +32,7 @@ weigh most, then the environment, then the file.
 For example: twistd -n inletspy --domain tunnel.example.com
 --public-url https://tunnel.example.com --database postgresql://inletspy@db/inletspy"""
 
-    optParameters = [
+    optParameters: ClassVar[list[Any]] = [
         ["data-dir", "d", None, "Where state is kept [~/.local/state/inletspy]"],
         ["database", None, None, "PostgreSQL URL [an embedded PostgreSQL]"],
         ["domain", None, None, "Base domain of the tunnels' names [tunnel.localhost]"],

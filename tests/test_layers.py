@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": BASE | {"tunnel"},
     "client": BASE | {"tunnel"},
     "admin": BASE | {"store"},
-    "services": BASE | {"tunnel", "edge", "store", "web"},
+    "process": {"errors"},
+    "services": BASE | {"process", "tunnel", "edge", "store", "web"},
     "tap": BASE | {"services"},
     "compat": BASE | {"client", "tap"},
 }

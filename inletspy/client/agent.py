@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from inletspy.client.relay import Relay, StreamTap
 from inletspy.errors import ProtocolViolation, Refused, ResetCode, StreamReset
 from inletspy.policy.addresses import UpstreamAddress
-from inletspy.tunnel.link import ClientLink, Link
+from inletspy.tunnel.clientlink import ClientLink
+from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
 from inletspy.wire.control import (
     Grant,
@@ -265,4 +266,3 @@ def _plain_reason(code: int | None, reason: str) -> str:
     if code is not None and code != 1006:
         return f"the server closed the connection (code {code})"
     return "the connection to the server was lost"
-

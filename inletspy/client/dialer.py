@@ -31,7 +31,7 @@ from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy
 from inletspy.client.relay import Relay
 from inletspy.client.server import ServerAddress
 from inletspy.errors import Code, Refused, ServerUnreachable
-from inletspy.tunnel.link import ClientLink, ClientLinkFactory
+from inletspy.tunnel.clientlink import ClientLink, ClientLinkFactory
 from inletspy.tunnel.tls import UnverifiedClient
 from inletspy.wire.control import Resume, ServiceOffer
 from inletspy.wire.frames import SUBPROTOCOL
@@ -111,10 +111,15 @@ class Dialer:
         elif self._waiting is not None:
             self._waiting.cancel()
         done: Deferred[None] = Deferred()
+
+        def ended(result: Any) -> Any:
+            done.callback(None)
+            return result
+
         if self._running is None:
             done.callback(None)
         else:
-            self._running.addBoth(lambda result: done.callback(None) or result)
+            self._running.addBoth(ended)
         return done
 
     async def _run(self) -> None:
@@ -243,9 +248,7 @@ class Dialer:
     def _inlets_headers(self) -> dict[str, str | list[str]]:
         return {
             "x-inlets-id": self._inlets_id,
-            "x-inlets-upstream": [
-                f"{offer.hostname}={offer.upstream}" for offer in self._services
-            ],
+            "x-inlets-upstream": [f"{offer.hostname}={offer.upstream}" for offer in self._services],
         }
 
     def _endpoint(self) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
@@ -146,12 +146,10 @@ class TunnelThroughProxy:
             lines.append(f"Proxy-Authorization: Basic {basic}")
         self._request = "\r\n".join([*lines, "", ""]).encode()
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:  # noqa: N803
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See `IStreamClientEndpoint`."""
         done: Deferred[Any] = Deferred(lambda _: connecting.cancel())
-        factory = Factory.forProtocol(
-            lambda: _Connect(self._request, protocolFactory, done)  # type: ignore[arg-type]
-        )
+        factory = Factory.forProtocol(lambda: _Connect(self._request, protocolFactory, done))
         factory.noisy = False
         connecting = self._endpoint.connect(factory)
 

@@ -365,7 +365,12 @@ class EdgeChannel(Protocol):
         if log is not None and request is not None:
             seconds = self.site.seconds() - self._began
             log.record(
-                self.address, request.host, request.method, request.target, status, self._sent,
+                self.address,
+                request.host,
+                request.method,
+                request.target,
+                status,
+                self._sent,
                 seconds,
             )
 

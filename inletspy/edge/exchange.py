@@ -144,7 +144,7 @@ class Exchange:
         connection.transport.resumeProducing()  # type: ignore[union-attr]
         visitor, upstream = SpliceEnd(), SpliceEnd()
         early = connection.splice(upstream)
-        upstream.makeConnection(connection.transport)  # type: ignore[arg-type]
+        upstream.makeConnection(connection.transport)
         self._channel.write(head.forward() + early)
         rest = self._channel.splice(visitor)
         splice(visitor, upstream)

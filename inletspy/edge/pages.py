@@ -65,8 +65,7 @@ NO_PORT = Page(
     502,
     "upstream_without_port",
     "The tunnel's client named no port for its service",
-    "If the tunnel is yours, announce the upstream with its port, "
-    "for example http://localhost:80",
+    "If the tunnel is yours, announce the upstream with its port, for example http://localhost:80",
 )
 TIMEOUT = Page(
     504,
@@ -109,9 +108,7 @@ def render(page: Page, accept: bytes | None, *, head_only: bool, keep_alive: boo
         body = json.dumps({"error": page.error, "title": page.title, "detail": page.text}) + "\n"
     else:
         kind = "text/html; charset=utf-8"
-        body = _HTML.format(
-            status=page.status, title=escape(page.title), text=escape(page.text)
-        )
+        body = _HTML.format(status=page.status, title=escape(page.title), text=escape(page.text))
     content = body.encode()
     lines = [
         f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
@@ -137,7 +134,8 @@ _HTML = """<!doctype html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto;
+  padding: 0 1rem }}
 h1 {{ font-size: 1.5rem; line-height: 1.25 }}
 small {{ opacity: .7 }}
 </style>

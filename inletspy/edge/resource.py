@@ -47,9 +47,7 @@ class HostProxyResource(Resource):
 
     isLeaf = True
 
-    def __init__(
-        self, settings: ISettings, routes: RouteTable[Service], public_url: str
-    ) -> None:
+    def __init__(self, settings: ISettings, routes: RouteTable[Service], public_url: str) -> None:
         super().__init__()
         self._settings = settings
         self._routes = routes
@@ -164,7 +162,7 @@ class EdgeSite(Site):
         control_path: the target that leads there.
     """
 
-    protocol = EdgeChannel
+    protocol = EdgeChannel  # type: ignore[assignment]
     noisy = False
 
     def __init__(
@@ -195,7 +193,7 @@ class EdgeSite(Site):
     def stopFactory(self) -> None:
         """See `startFactory`."""
 
-    def buildProtocol(self, addr: IAddress | None) -> EdgeChannel | None:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel for a new visitor; None, which closes, when there is no room."""
         if len(self.channels) >= self._max_connections:
             return None

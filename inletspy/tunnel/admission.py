@@ -26,7 +26,6 @@ from inletspy.policy import names
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import RouteTable, Taken
 from inletspy.policy.tokens import Owner
-from inletspy.tunnel.link import Link
 from inletspy.tunnel.session import Service, Session
 from inletspy.wire.control import Resume, ServiceOffer
 
@@ -257,9 +256,7 @@ class Admission:
                 f"{hostname} is kept for a client that was here a moment ago: choose another "
                 "name with --name, or try again later",
             )
-        return Refused(
-            Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name"
-        )
+        return Refused(Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name")
 
     async def _grant_port(self, service: Service, proof: Callable[[Session], bool]) -> None:
         settings = self._settings.current

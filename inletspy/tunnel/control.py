@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from autobahn.websocket.types import ConnectionRequest
-from twisted.internet.defer import Deferred, ensureDeferred
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -19,7 +19,7 @@ from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
 from inletspy.policy.tokens import Owner, TokenPolicy, bearer_token
 from inletspy.tunnel.admission import Admission
-from inletspy.tunnel.link import ServerLink, deny
+from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
 from inletspy.wire.control import Hello, ServiceOffer, error_message, read_text
 from inletspy.wire.frames import SUBPROTOCOL, NativeMux
@@ -140,9 +140,7 @@ class ControlPlane:
         self._schedule_beat()
 
     def _schedule_beat(self) -> None:
-        self._heartbeat = self.clock.callLater(
-            self.settings.current.heartbeat_seconds, self._beat
-        )
+        self._heartbeat = self.clock.callLater(self.settings.current.heartbeat_seconds, self._beat)
 
     def stop(self) -> None:
         """Cut all links."""
@@ -156,16 +154,16 @@ class ControlPlane:
     def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
         """See `inletspy.tunnel.link.ServerEvents`."""
         if request.path != PATH:
-            raise deny(404, "Not found: the control plane is at /tunnel")
+            raise ConnectionDeny(404, "Not found: the control plane is at /tunnel")
         headers: Mapping[str, str] = request.headers
         owner = self._tokens.authenticate(bearer_token(headers.get("authorization")))
         if owner is None:
-            raise deny(401, "failed authentication")
+            raise ConnectionDeny(401, "failed authentication")
         self._owners[link] = owner
         if SUBPROTOCOL in request.protocols:
             return SUBPROTOCOL
         if request.protocols:
-            raise deny(400, f"unknown subprotocol: this server speaks {SUBPROTOCOL}")
+            raise ConnectionDeny(400, f"unknown subprotocol: this server speaks {SUBPROTOCOL}")
         return ensureDeferred(self._connecting_inlets(link, owner, headers))
 
     async def _connecting_inlets(
@@ -174,7 +172,7 @@ class ControlPlane:
         inlets_id = headers.get("x-inlets-id", "")
         offers = _inlets_offers(headers.get("x-inlets-upstream", ""))
         if not inlets_id or len(inlets_id) > 128 or not inlets_id.isascii() or not offers:
-            raise deny(401, "failed authentication")
+            raise ConnectionDeny(401, "failed authentication")
         session = self.new_session(owner, inlets_id, link, native=False)
         try:
             # The id is random and fresh for each process: knowing it proves enough.
@@ -189,7 +187,7 @@ class ControlPlane:
             )
         except Refused as error:
             _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
-            raise deny(_STATUS.get(error.code, 403), error.message) from error
+            raise ConnectionDeny(_STATUS.get(error.code, 403), error.message) from error
         if link in self._owners:
             self._admitted[link] = session
         else:  # the connection went meanwhile

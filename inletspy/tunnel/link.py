@@ -9,40 +9,26 @@ message means is the mux's business, what a session may do the session's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from struct import Struct
 from typing import Any, Final, Protocol
 
-from autobahn.twisted.websocket import (
-    WebSocketClientFactory,
-    WebSocketClientProtocol,
-    WebSocketServerFactory,
-    WebSocketServerProtocol,
-)
 from autobahn.websocket.protocol import WebSocketProtocol
-from autobahn.websocket.types import ConnectionDeny, ConnectionRequest, ConnectionResponse
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
 from inletspy.wire.masking import mask, new_key
 from inletspy.wire.mux import Mux
 
-__all__ = [
-    "ClientLink",
-    "ClientLinkFactory",
-    "Link",
-    "LinkEvents",
-    "ServerLink",
-    "ServerLinkFactory",
-]
+__all__ = ["MAX_MESSAGE", "Link", "LinkEvents"]
 
 _log = Logger()
 
 #: The longest message; a little above both protocols' limit for its content, in bytes.
-_MAX_MESSAGE: Final = (1 << 20) + 64
+MAX_MESSAGE: Final = (1 << 20) + 64
 #: The longest opening handshake, in bytes.
 _MAX_HANDSHAKE: Final = 65_536
 #: Bytes that a reason in a close frame may have (RFC 6455, 5.5).
@@ -94,10 +80,10 @@ class Link:
     data: bytes
     current_frame: Any
     inside_message: bool
-    sendClose: Callable[..., None]  # noqa: N815
-    sendPing: Callable[..., None]  # noqa: N815
-    dropConnection: Callable[..., None]  # noqa: N815
-    _dataReceived: Callable[[bytes], None]  # noqa: N815
+    sendClose: Callable[..., None]
+    sendPing: Callable[..., None]
+    dropConnection: Callable[..., None]
+    _dataReceived: Callable[[bytes], None]
 
     #: The mask bit of frames that are sent, and of those that must come (RFC 6455, 5.1).
     _sent_mask_bit: int
@@ -231,7 +217,7 @@ class Link:
                     break
                 (length,) = _length64(data, start)
                 start += 8
-            if length > _MAX_MESSAGE:
+            if length > MAX_MESSAGE:
                 self._violated(ProtocolViolation("the message is too long", 1009))
                 return
             if mask_bit:
@@ -283,7 +269,7 @@ class Link:
 
     # -- what autobahn calls
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """A message that came in fragments, or a text."""
         if isBinary:
             self._message(payload)
@@ -294,7 +280,7 @@ class Link:
         """The peer is alive."""
         self._answer_pings(True)
 
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N803
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone."""
         self._end(code, reason or "")
 
@@ -313,181 +299,7 @@ class Link:
         if session is not None:
             session.link_lost(self, code, reason)
 
-
-class ServerEvents(Protocol):
-    """Who decides on the links that come in; see `control.ControlPlane`."""
-
-    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
-        """Accept with a subprotocol or None, or raise ConnectionDeny; may be a Deferred."""
-
-    def opened(self, link: ServerLink) -> None:
-        """The handshake is done."""
-
-    def dropped(self, link: ServerLink) -> None:
-        """The connection is gone."""
-
-
-class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
-    """The server's end of a link."""
-
-    _sent_mask_bit = 0
-    _received_mask_bit = 0x80
-
-    def onConnect(self, request: ConnectionRequest) -> Any:
-        """Let the control plane decide."""
-        return self.factory.events.connecting(self, request)
-
-    def onOpen(self) -> None:
-        """The handshake is done."""
-        _no_delay(self.transport)
-        self.factory.events.opened(self)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone, be it in the middle of the handshake."""
-        super().connectionLost(reason)
-        self._end(None, "")
-        self.factory.events.dropped(self)
-
-    def succeedHandshake(self, res: Any) -> None:
-        """Go on with the handshake, unless the connection went while it was decided."""
-        if self.state == _CONNECTING:
-            super().succeedHandshake(res)
-
-    def sendHttpErrorResponse(  # noqa: N802
-        self, code: int, reason: str, responseHeaders: Any = None  # noqa: N803
-    ) -> None:
-        """Answer a refused handshake with a reason that a person can read."""
-        if code == 426 or code not in (401, 403, 404, 409, 503):
-            code = 400
-        body = f"{reason}\n".encode("ascii", "replace")
-        head = (
-            f"HTTP/1.1 {code} {_REASONS[code]}\r\n"
-            "Content-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        self.sendData(head.encode() + body)
-
-
-_REASONS: Final = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    409: "Conflict",
-    503: "Service Unavailable",
-}
-
-
-class ServerLinkFactory(WebSocketServerFactory):  # type: ignore[misc]
-    """Makes the server's ends of links.
-
-    Args:
-        reactor: runs their timers.
-        events: decides on them.
-    """
-
-    protocol = ServerLink
-    noisy = False
-
-    def __init__(self, reactor: Any, events: ServerEvents) -> None:
-        super().__init__(server="inletspy", reactor=reactor)
-        self.events = events
-        self.setProtocolOptions(
-            webStatus=False,
-            failByDrop=False,
-            openHandshakeTimeout=10,
-            closeHandshakeTimeout=2,
-            maxFramePayloadSize=_MAX_MESSAGE,
-            maxMessagePayloadSize=_MAX_MESSAGE,
-            serveFlashSocketPolicy=False,
-        )
-
-
-class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
-    """The client's end of a link.
-
-    Attributes:
-        rejection: status and text with which the server refused the handshake.
-    """
-
-    _sent_mask_bit = 0x80
-    _received_mask_bit = 0
-    rejection: tuple[int, str] | None = None
-
-    def onConnect(self, response: ConnectionResponse) -> None:
-        """The server has accepted."""
-        self.factory.accepted(self, response)
-
-    def onOpen(self) -> None:
-        """The handshake is done."""
-        _no_delay(self.transport)
-        self.factory.opened(self)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The connection is gone."""
-        super().connectionLost(reason)
-        self._end(None, "")
-        self.factory.dropped(self, reason)
-
-    def processHandshake(self) -> None:  # noqa: N802
-        """Note why a server refuses before autobahn drops its answer."""
-        head, separator, body = self.data.partition(b"\r\n\r\n")
-        words = head.split(b"\r\n", 1)[0].split(b" ", 2)
-        if separator and len(words) >= 2 and words[1].isdigit() and words[1] != b"101":
-            text = "".join(c for c in body[:300].decode("utf-8", "replace") if c.isprintable())
-            self.rejection = (int(words[1][:3]), text.strip())
-        super().processHandshake()
-
-
-class ClientLinkFactory(WebSocketClientFactory):  # type: ignore[misc]
-    """Makes the client's ends of links.
-
-    Args:
-        reactor: runs their timers.
-        url: the server's, ws or wss, with path.
-        token: sent in the Authorization field; empty for none.
-        subprotocols: what the client speaks; empty for the inlets protocol.
-        headers: further fields of the handshake; a list of values repeats a field.
-    """
-
-    protocol = ClientLink
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: Any,
-        url: str,
-        *,
-        token: str,
-        subprotocols: list[str],
-        headers: dict[str, str | list[str]],
-    ) -> None:
-        if token:
-            headers = {"Authorization": f"Bearer {token}", **headers}
-        super().__init__(
-            url=url, protocols=subprotocols, useragent="inletspy", headers=headers, reactor=reactor
-        )
-        self.accepted: Callable[[ClientLink, ConnectionResponse], None] = lambda *args: None
-        self.opened: Callable[[ClientLink], None] = lambda link: None
-        self.dropped: Callable[[ClientLink, Failure], None] = lambda link, reason: None
-        self.setProtocolOptions(
-            failByDrop=False,
-            openHandshakeTimeout=20,
-            closeHandshakeTimeout=2,
-            maxFramePayloadSize=_MAX_MESSAGE,
-            maxMessagePayloadSize=_MAX_MESSAGE,
-        )
-
-
-def deny(status: int, text: str) -> ConnectionDeny:
-    """The exception that refuses a handshake with an HTTP status."""
-    return ConnectionDeny(status, text)
-
-
-def _no_delay(transport: Any) -> None:
-    # autobahn's own option for this has no effect under Twisted.
-    try:
-        transport.setTcpNoDelay(True)
-    except (AttributeError, OSError):
-        pass  # a UNIX socket, or a transport of a test
+    def _no_delay(self) -> None:
+        # autobahn's own option for this has no effect under Twisted.
+        with suppress(AttributeError, OSError):  # a UNIX socket, or a transport of a test
+            self.transport.setTcpNoDelay(True)

@@ -314,4 +314,3 @@ class Session:
 
 
 _make_life = _build_machine()
-

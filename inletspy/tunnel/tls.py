@@ -32,7 +32,7 @@ class UnverifiedClient:
     def __init__(self, host: str) -> None:
         self._name = None if host.replace(".", "").isdigit() or ":" in host else host.encode()
 
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:  # noqa: N803
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """See `IOpenSSLClientConnectionCreator`."""
         connection = SSL.Connection(self._context, None)
         if self._name is not None:

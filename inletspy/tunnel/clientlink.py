@@ -1,0 +1,94 @@
+"""The client's end of a link: the handshake it makes, and why it was refused.
+
+Where the server is and how to get there is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.websocket.types import ConnectionResponse
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from inletspy.tunnel.link import MAX_MESSAGE, Link
+
+__all__ = ["ClientLink", "ClientLinkFactory"]
+
+
+class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
+    """The client's end of a link.
+
+    Attributes:
+        rejection: status and text with which the server refused the handshake.
+    """
+
+    _sent_mask_bit = 0x80
+    _received_mask_bit = 0
+    rejection: tuple[int, str] | None = None
+
+    def onConnect(self, response: ConnectionResponse) -> None:
+        """The server has accepted."""
+        self.factory.accepted(self, response)
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        self._no_delay()
+        self.factory.opened(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        super().connectionLost(reason)
+        self._end(None, "")
+        self.factory.dropped(self, reason)
+
+    def processHandshake(self) -> None:
+        """Note why a server refuses before autobahn drops its answer."""
+        head, separator, body = self.data.partition(b"\r\n\r\n")
+        words = head.split(b"\r\n", 1)[0].split(b" ", 2)
+        if separator and len(words) >= 2 and words[1].isdigit() and words[1] != b"101":
+            text = "".join(c for c in body[:300].decode("utf-8", "replace") if c.isprintable())
+            self.rejection = (int(words[1][:3]), text.strip())
+        super().processHandshake()
+
+
+class ClientLinkFactory(WebSocketClientFactory):
+    """Makes the client's ends of links.
+
+    Args:
+        reactor: runs their timers.
+        url: the server's, ws or wss, with path.
+        token: sent in the Authorization field; empty for none.
+        subprotocols: what the client speaks; empty for the inlets protocol.
+        headers: further fields of the handshake; a list of values repeats a field.
+    """
+
+    protocol = ClientLink
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        *,
+        token: str,
+        subprotocols: list[str],
+        headers: dict[str, str | list[str]],
+    ) -> None:
+        if token:
+            headers = {"Authorization": f"Bearer {token}", **headers}
+        super().__init__(
+            url=url, protocols=subprotocols, useragent="inletspy", headers=headers, reactor=reactor
+        )
+        self.accepted: Callable[[ClientLink, ConnectionResponse], None] = lambda *args: None
+        self.opened: Callable[[ClientLink], None] = lambda link: None
+        self.dropped: Callable[[ClientLink, Failure], None] = lambda link, reason: None
+        self.setProtocolOptions(
+            failByDrop=False,
+            openHandshakeTimeout=20,
+            closeHandshakeTimeout=2,
+            maxFramePayloadSize=MAX_MESSAGE,
+            maxMessagePayloadSize=MAX_MESSAGE,
+        )

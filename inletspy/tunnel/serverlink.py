@@ -1,0 +1,105 @@
+"""The server's end of a link: which handshakes are let through, and how others are refused.
+
+autobahn checks that a handshake is one; whether it is welcome, the control plane decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionRequest
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from inletspy.tunnel.link import MAX_MESSAGE, Link
+
+__all__ = ["ServerEvents", "ServerLink", "ServerLinkFactory"]
+
+
+class ServerEvents(Protocol):
+    """Who decides on the links that come in; see `control.ControlPlane`."""
+
+    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
+        """Accept with a subprotocol or None, or raise ConnectionDeny; may be a Deferred."""
+
+    def opened(self, link: ServerLink) -> None:
+        """The handshake is done."""
+
+    def dropped(self, link: ServerLink) -> None:
+        """The connection is gone."""
+
+
+class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
+    """The server's end of a link."""
+
+    _sent_mask_bit = 0
+    _received_mask_bit = 0x80
+
+    def onConnect(self, request: ConnectionRequest) -> Any:
+        """Let the control plane decide."""
+        return self.factory.events.connecting(self, request)
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        self._no_delay()
+        self.factory.events.opened(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone, be it in the middle of the handshake."""
+        super().connectionLost(reason)
+        self._end(None, "")
+        self.factory.events.dropped(self)
+
+    def succeedHandshake(self, res: Any) -> None:
+        """Go on with the handshake, unless the connection went while it was decided."""
+        if self.state == self.STATE_CONNECTING:
+            super().succeedHandshake(res)
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
+        """Answer a refused handshake with a reason that a person can read."""
+        if code == 426 or code not in (401, 403, 404, 409, 503):
+            code = 400
+        body = f"{reason}\n".encode("ascii", "replace")
+        head = (
+            f"HTTP/1.1 {code} {_REASONS[code]}\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.sendData(head.encode() + body)
+
+
+_REASONS: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    503: "Service Unavailable",
+}
+
+
+class ServerLinkFactory(WebSocketServerFactory):
+    """Makes the server's ends of links.
+
+    Args:
+        reactor: runs their timers.
+        events: decides on them.
+    """
+
+    protocol = ServerLink
+    noisy = False
+
+    def __init__(self, reactor: Any, events: ServerEvents) -> None:
+        super().__init__(server="inletspy", reactor=reactor)
+        self.events = events
+        self.setProtocolOptions(
+            webStatus=False,
+            failByDrop=False,
+            openHandshakeTimeout=10,
+            closeHandshakeTimeout=2,
+            maxFramePayloadSize=MAX_MESSAGE,
+            maxMessagePayloadSize=MAX_MESSAGE,
+            serveFlashSocketPolicy=False,
+        )
