@@ -1,0 +1,99 @@
+"""Which database the command works on, and the connection to it.
+
+The server's own rules decide (option over environment over configuration file); without
+a database named there, the data directory does. Knows nothing of what is asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+
+from inletspy.config import ServerConfig
+from inletspy.errors import InletspyError
+from inletspy.store.connection import first_line
+from inletspy.store.database import Database
+from inletspy.store.embedded import EmbeddedPostgres
+
+__all__ = ["opened"]
+
+
+@asynccontextmanager
+async def opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[Database]:
+    """Connect to the database, for as long as the context lasts.
+
+    An embedded database that does not run is started, and stopped again.
+
+    Args:
+        reactor: what all of it runs in.
+        arguments: may have `data_dir` and `database`.
+
+    Raises:
+        UsageError: an option is wrong.
+        InletspyError: there is no database, or it can't be reached or used.
+    """
+    found = locate(arguments, os.environ)
+    embedded = EmbeddedPostgres(found, reactor) if isinstance(found, Path) else None
+    if embedded is not None:
+        # Also after Ctrl-C, which ends the reactor and leaves this function where it is.
+        reactor.addSystemEventTrigger("before", "shutdown", embedded.stop)
+        url = await embedded.start()
+    else:
+        url = str(found)
+    database = Database(url, reactor)
+    try:
+        await database.start()
+        yield database
+    except psycopg2.errors.UndefinedTable:
+        raise InletspyError(
+            f"the database {database.description} has no settings yet; start a server with it once"
+        ) from None
+    except psycopg2.Error as error:
+        raise InletspyError(f"the database refuses: {first_line(error)}") from error
+    finally:
+        await database.stop()
+        if embedded is not None:
+            await embedded.stop()
+
+
+def locate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str | Path:
+    """The database's URL, or the directory of an embedded one.
+
+    Raises:
+        UsageError: an option is wrong.
+        InletspyError: there is no database; the text says what to do.
+    """
+    names = ("data-dir", "database")
+    options = {name: getattr(arguments, name.replace("-", "_"), None) for name in names}
+    variables = {v for name in (*names, "config") for v in ServerConfig.ENVIRONMENT[name]}
+    variables |= {"HOME", "XDG_STATE_HOME"}
+    config = ServerConfig.load(options, {v: environ[v] for v in variables & environ.keys()})
+    if config.database:
+        return config.database
+    try:
+        used = json.loads((config.data_dir / "server.json").read_bytes())["database"]
+    except (OSError, ValueError, KeyError, TypeError):
+        used = "embedded"
+    if isinstance(used, str) and used != "embedded":
+        return used
+    embedded = config.data_dir / "postgres"
+    try:
+        embedded.stat()
+    except FileNotFoundError:
+        raise InletspyError(
+            f"no server has run with the data directory {config.data_dir} yet; start one"
+            " (twistd inletspy), or name a data directory (--data-dir) or a database (--database)"
+        ) from None
+    except OSError as error:
+        raise InletspyError(
+            f"can't look into {config.data_dir}: {error.strerror}; use the server's own user"
+        ) from None
+    return embedded

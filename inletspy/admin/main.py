@@ -1,0 +1,67 @@
+"""The command `inletspy`, for those who run a server.
+
+Each subcommand is a module with a function `register`. What they have in common is
+here: the options that say which server is meant, and how errors are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from inletspy import __version__
+from inletspy.admin import config
+from inletspy.errors import InletspyError, UsageError
+
+__all__ = ["main"]
+
+#: The modules with the subcommands, in the order of the help text.
+COMMANDS = (config,)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and end the process.
+
+    Exit status: 0 done, 1 it can't be done, 2 called in a wrong way.
+
+    Args:
+        argv: the arguments; those of the process where None.
+    """
+    arguments = _parser().parse_args(argv)
+    from twisted.internet import task
+
+    task.react(_run, (arguments,))
+
+
+async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
+    try:
+        await arguments.run(reactor, arguments)
+    except InletspyError as error:
+        print(f"inletspy: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    server = common.add_argument_group("which server")
+    server.add_argument("--data-dir", metavar="DIR", help="its data directory")
+    server.add_argument(
+        "--database", metavar="URL", help="its database, where it is not that of the data directory"
+    )
+    parser = argparse.ArgumentParser(
+        prog="inletspy",
+        description="Manage an inletspy server.",
+        epilog="`inletspy COMMAND --help` tells more of each.",
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"inletspy {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.register(commands, common)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

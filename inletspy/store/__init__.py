@@ -1,0 +1,1 @@
+"""PostgreSQL: the settings, and the database that holds them."""

@@ -1,0 +1,154 @@
+"""The settings in force, kept in step with the database.
+
+Owns the reading of rows and who is told of changes. While the database is away the last
+settings read stay in force. Knows nothing of what the settings do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import psycopg2
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from inletspy.config import DEFAULT_DOMAIN, ServerConfig, Settings
+from inletspy.errors import DatabaseUnavailable, StartError
+from inletspy.interfaces import ISettings
+from inletspy.store.connection import first_line
+from inletspy.store.database import Database
+from inletspy.store.observers import Observers
+from inletspy.store.table import SettingsTable
+
+__all__ = ["StoredSettings"]
+
+#: Seconds between two readings that nothing asked for: a notification is only a hint,
+#: and some never come (triggers off during a restore, a connection pooler between).
+RECONCILE: Final = 30.0
+
+log = Logger()
+
+
+@implementer(ISettings)
+class StoredSettings:
+    """The settings of a running server.
+
+    Args:
+        database: is started and migrated before anything is asked of this.
+        clock: for the readings that nothing asked for.
+        token: stands in for `inlets_shared_token` during this start.
+
+    Attributes:
+        current: the settings in force; defaults before `load` has fired.
+    """
+
+    current: Settings
+
+    def __init__(self, database: Database, clock: IReactorTime, token: str | None = None) -> None:
+        self._database = database
+        self._table = SettingsTable(database)
+        self._token = token
+        self._observers: Observers[[Settings, Settings]] = Observers()
+        self._ends: list[Callable[[], None]] = []
+        self._rounds = LoopingCall(self._read_again)
+        self._rounds.clock = clock
+        self._problems: set[str] = set()
+        self._stale = False
+        self._reading: Deferred[None] = succeed(None)
+        self.current = self._in_force({}, self._problems.add)
+
+    def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
+        """Call `observer(new, old)` after every change; returns what ends that."""
+        return self._observers.subscribe(observer)
+
+    def seed(self, config: ServerConfig) -> Deferred[None]:
+        """Add what the database lacks; fails with StartError."""
+        given = {
+            "inlets_shared_token": config.seed_token,
+            "tunnel_base_domain": None if config.domain == DEFAULT_DOMAIN else config.domain,
+        }
+
+        async def seed() -> None:
+            try:
+                await self._table.seed(config)
+                stored = await self._table.all()
+            except (psycopg2.Error, DatabaseUnavailable) as error:
+                raise StartError(f"can't store the settings: {first_line(error)}") from error
+            for row in stored:
+                if given.get(row.setting.key) not in (None, row.text):
+                    log.warn(
+                        "{key} is what the database has, not what this start was told;"
+                        " `inletspy config set {key} -` changes it",
+                        key=row.setting.key,
+                    )
+
+        return ensureDeferred(seed())
+
+    def load(self) -> Deferred[None]:
+        """Read the settings, and again at each change from now on; fails with StartError."""
+
+        async def load() -> None:
+            self._stale = True
+            try:
+                await self._catch_up()
+            except (psycopg2.Error, DatabaseUnavailable) as error:
+                raise StartError(f"can't read the settings: {first_line(error)}") from error
+            self._ends = [
+                self._database.notified.subscribe(lambda _channel: self._read_again()),
+                self._database.restored.subscribe(self._read_again),
+                self._rounds.stop,
+            ]
+            # At once: there may have been changes since, before anybody subscribed.
+            self._rounds.start(RECONCILE, now=True)
+
+        return ensureDeferred(load())
+
+    def stop(self) -> Deferred[None]:
+        """Follow the database no longer; fires when no reading is under way."""
+        for end in self._ends:
+            end()
+        self._ends = []
+        self._stale = False
+        ended: Deferred[None] = Deferred()
+        self._reading.chainDeferred(ended)
+        return ended
+
+    def _read_again(self) -> None:
+        """Have the rows read, if need be once more after the reading under way."""
+        self._stale = True
+        if self._reading.called and self._database.connected:
+            self._reading = ensureDeferred(self._catch_up())
+            self._reading.addErrback(self._not_read)
+
+    def _not_read(self, failure: Failure) -> None:
+        if failure.check(psycopg2.Error, DatabaseUnavailable) is None:
+            log.failure("The settings could not be read", failure)
+        elif self._database.connected:  # else it has been said that the database is away
+            log.warn("can't read the settings: {reason}", reason=first_line(failure.value))
+
+    async def _catch_up(self) -> None:
+        while self._stale:
+            self._stale = False
+            rows = {stored.setting.key: stored.text for stored in await self._table.all()}
+            problems: set[str] = set()
+            new, old = self._in_force(rows, problems.add), self.current
+            for problem in sorted(problems - self._problems):
+                log.warn("{problem}", problem=problem)
+            self._problems = problems
+            if new != old:
+                self.current = new
+                self._observers.tell(new, old)
+
+    def _in_force(
+        self, rows: Mapping[str, str | None], problems: Callable[[str], None]
+    ) -> Settings:
+        settings = Settings.from_rows(rows, problems)
+        if self._token is not None:
+            settings = replace(settings, inlets_shared_token=self._token)
+        return settings

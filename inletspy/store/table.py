@@ -1,0 +1,151 @@
+"""The table `config_settings`: reading and changing the rows of our own keys.
+
+The table may be a platform's, with other keys in it: those are neither read nor changed.
+Knows nothing of what the settings do or of who follows them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inletspy.config import ServerConfig, Setting, Settings, is_development, setting_named
+from inletspy.errors import UsageError
+from inletspy.store.connection import Cursor
+from inletspy.store.database import Database
+
+__all__ = ["SettingsTable", "StoredSetting"]
+
+#: What a development start sets, in a database that does not have these keys yet.
+DEVELOPMENT = {
+    "tunnels_enabled": "true",
+    "custom_domains_enabled": "true",
+    "catch_all_enabled": "true",
+}
+
+INSERT = (
+    "INSERT INTO config_settings"
+    " (key, value, type, description, default_value, created_at, updated_at)"
+    " VALUES (%s, %s, %s, %s, %s, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
+)
+
+
+@dataclass(frozen=True)
+class StoredSetting:
+    """A key with what is stored for it.
+
+    Attributes:
+        setting: the key's entry in the catalogue.
+        value: the stored value; None where the default holds.
+        default: the default.
+    """
+
+    setting: Setting
+    value: str | None
+    default: str
+
+    @property
+    def text(self) -> str:
+        """The value that was chosen, else the default."""
+        return self.default if self.value is None else self.value
+
+    @property
+    def problem(self) -> str | None:
+        """Why that is not what holds (which then is the catalogue's default), or None."""
+        try:
+            self.setting.parse(self.text)
+        except UsageError as error:
+            return str(error)
+        return None
+
+
+class SettingsTable:
+    """The rows of `config_settings` whose keys are in the catalogue.
+
+    All methods raise DatabaseUnavailable, or another `psycopg2.Error`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> list[StoredSetting]:
+        """All keys of the catalogue, in its order, stored or not."""
+        catalogue = Settings.catalogue()
+        rows = await self._database.query(
+            "SELECT key, value, default_value FROM config_settings WHERE key = ANY(%s)",
+            (list(catalogue),),
+        )
+        stored = {key: (value, default) for key, value, default in rows}
+        found = []
+        for key, setting in catalogue.items():
+            value, default = stored.get(key, (None, None))
+            found.append(
+                StoredSetting(setting, value, setting.default if default is None else default)
+            )
+        return found
+
+    async def get(self, key: str) -> StoredSetting:
+        """One key; raises UsageError where there is none of that name."""
+        setting = setting_named(key)
+        return next(stored for stored in await self.all() if stored.setting == setting)
+
+    async def set(self, key: str, text: str) -> None:
+        """Store a value.
+
+        Raises:
+            UsageError: there is no such key, or the value is of the wrong type.
+        """
+        setting = setting_named(key)
+        setting.parse(text)
+        await self._database.operation(
+            f"{INSERT} ON CONFLICT (key) DO UPDATE"
+            " SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at",
+            _row(setting, text),
+        )
+
+    async def reset(self, key: str) -> None:
+        """Go back to the default; raises UsageError where there is no such key."""
+        await self._database.operation(
+            "UPDATE config_settings SET value = NULL, updated_at = CURRENT_TIMESTAMP"
+            " WHERE key = %s",
+            (setting_named(key).key,),
+        )
+
+    async def seed(self, config: ServerConfig) -> None:
+        """Add the keys that are missing, and what a first start chooses for them.
+
+        A key that is there stays as it is; only a token or base domain that is empty is
+        filled in.
+        """
+        wanted = {
+            "inlets_shared_token": config.seed_token or secrets.token_urlsafe(32),
+            "tunnel_base_domain": config.domain,
+        }
+        chosen = {**wanted, **DEVELOPMENT} if is_development(config.domain) else wanted
+
+        async def seed(cursor: Cursor) -> None:
+            catalogue = Settings.catalogue()
+            await cursor.execute(
+                "SELECT key, COALESCE(value, default_value, '') FROM config_settings"
+                " WHERE key = ANY(%s)",
+                (list(catalogue),),
+            )
+            present: Mapping[str, str] = dict(cursor.fetchall())
+            # Not for all of them: each statement notifies, even one that changes nothing.
+            for key, setting in catalogue.items():
+                if key not in present:
+                    row = _row(setting, chosen.get(key))
+                    await cursor.execute(f"{INSERT} ON CONFLICT (key) DO NOTHING", row)
+                elif key in wanted and not present[key]:
+                    await cursor.execute(
+                        "UPDATE config_settings SET value = %s, updated_at = CURRENT_TIMESTAMP"
+                        " WHERE key = %s AND COALESCE(value, default_value, '') = ''",
+                        (wanted[key], key),
+                    )
+
+        await self._database.transaction(seed)
+
+
+def _row(setting: Setting, value: str | None) -> tuple[str | None, ...]:
+    return setting.key, value, setting.type, setting.description, setting.default

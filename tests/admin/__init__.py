@@ -1,0 +1,1 @@
+"""Tests of the command `inletspy`, run as a process of its own."""
