@@ -80,7 +80,7 @@ class Link:
     data: bytes
     current_frame: Any
     inside_message: bool
-    sendClose: Callable[..., None]
+    sendCloseFrame: Callable[..., None]
     sendPing: Callable[..., None]
     dropConnection: Callable[..., None]
     _dataReceived: Callable[[bytes], None]
@@ -130,8 +130,10 @@ class Link:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send what waits, and close in order (RFC 6455, 7.1.1)."""
         self._flush()
-        text = reason.encode()[:_MAX_REASON].decode("utf-8", "ignore")
-        self.sendClose(code, text)
+        if self.state == _OPEN:
+            text = reason.encode()[:_MAX_REASON].decode("utf-8", "ignore")
+            # Not by `sendClose`, which refuses the codes that are not an application's own.
+            self.sendCloseFrame(code, text.encode())
 
     def abort(self) -> None:
         """Cut the connection."""
