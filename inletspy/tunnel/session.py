@@ -145,6 +145,9 @@ def _build_machine() -> Callable[[Session], _Life]:
     def begin_drain(life: _Life, session: Session, reason: str) -> None:
         session.draining = True
         session.send_control({"type": "goaway", "message": reason})
+        for service in session.services.values():
+            if service.pool is not None:
+                service.pool.close()  # idle connections are not worth waiting for
 
     def cease(life: _Life, session: Session) -> None:
         session.link = None
