@@ -171,6 +171,12 @@ class Admission:
             public_url=service.public_url,
             client_id=service.client_id,
         )
+        if not service.dialable:
+            _log.warn(
+                "{public_url} answers 502: its client announced {upstream}, without a port",
+                public_url=service.public_url,
+                upstream=offer.upstream,
+            )
         if announce:
             self._changed()
         return service
