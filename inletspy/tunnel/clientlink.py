@@ -54,6 +54,25 @@ class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
         super().processHandshake()
 
 
+class _Fields:
+    """Header fields as autobahn asks for them, which by itself repeats none.
+
+    Args:
+        headers: a list of values makes as many fields.
+    """
+
+    def __init__(self, headers: dict[str, str | list[str]]) -> None:
+        self._fields = [
+            (name, value)
+            for name, values in headers.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ]
+
+    def items(self) -> list[tuple[str, str]]:
+        """Names and values."""
+        return self._fields
+
+
 class ClientLinkFactory(WebSocketClientFactory):
     """Makes the client's ends of links.
 
@@ -79,9 +98,8 @@ class ClientLinkFactory(WebSocketClientFactory):
     ) -> None:
         if token:
             headers = {"Authorization": f"Bearer {token}", **headers}
-        super().__init__(
-            url=url, protocols=subprotocols, useragent="inletspy", headers=headers, reactor=reactor
-        )
+        super().__init__(url=url, protocols=subprotocols, useragent="inletspy", reactor=reactor)
+        self.headers = _Fields(headers)
         self.accepted: Callable[[ClientLink, ConnectionResponse], None] = lambda *args: None
         self.opened: Callable[[ClientLink], None] = lambda link: None
         self.dropped: Callable[[ClientLink, Failure], None] = lambda link, reason: None
