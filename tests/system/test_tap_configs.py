@@ -60,16 +60,22 @@ def certificate(folder: Path) -> Certificate:
     return Certificate.loadPEM(pem)
 
 
-class SampleTests(TestCase):
+class ServingTestCase(TestCase):
     timeout = 180
 
     async def assertServes(self, server: ServerProcess) -> None:
         """The server is up, of the expected kind, and ends in order."""
         health = await fetch(f"{server.status_url}/health")
         self.assertEqual((health.status, health.json), (200, {"status": "ok"}))
+        await self.assertEnds(server)
+
+    async def assertEnds(self, server: ServerProcess) -> None:
+        """The server ends in order when it is asked to."""
         self.assertEqual(await server.stop(), 0)
         self.assertFalse((server.data_dir / "server.json").exists())
 
+
+class SampleTests(ServingTestCase):
     async def test_development(self) -> None:
         server = ServerProcess(self, "--config", str(SAMPLES / "development.toml"))
         await server.start()
@@ -125,10 +131,8 @@ class SampleTests(TestCase):
         await self.assertServes(server)
 
 
-class NginxTests(TestCase):
+class NginxTests(ServingTestCase):
     """The way of a request through nginx as nginx.conf sets it up."""
-
-    timeout = 180
 
     def setUp(self) -> None:
         self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -203,6 +207,7 @@ class NginxTests(TestCase):
         sent = b"x" * 3_000_000  # more than nginx takes of a body by default
         answer = await fetch(visited, "POST", body=sent, authority=authority)
         self.assertEqual((answer.status, answer.body == sent), (200, True))
+        await self.assertEnds(server)
 
     async def configuration(self, server: ServerProcess) -> int:
         """The status of the answer to a container that asks for its configuration."""
