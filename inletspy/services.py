@@ -43,6 +43,7 @@ from inletspy.store.settings import StoredSettings
 from inletspy.store.token_file import TokenFile
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import PATH, ControlPlane
+from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service as TunnelService
 from inletspy.web.registrations import Registrations
@@ -173,7 +174,7 @@ class Server(Service):
             reactor.seconds, lambda: settings.current.name_lease_seconds
         )
         quota = AddressQuota(lambda: settings.current.connections_per_address)
-        ports = PublicPorts(reactor, config.interface, quota)
+        ports = PublicPorts(eager(reactor), config.interface, quota)
 
         # Ports are opened before anything that is told their numbers.
         control_factory, status_factory, data_factory = _Later(), _Later(), _Later()
@@ -276,7 +277,7 @@ class Server(Service):
         interface = quoteStringArgument(self._config.interface)
         description = endpoint or f"tcp:{port}:interface={interface}:backlog={_BACKLOG}"
         try:
-            listening = await serverFromString(self._reactor, description).listen(factory)
+            listening = await serverFromString(eager(self._reactor), description).listen(factory)
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
             option = f"--{plane}" if endpoint else f"--{plane}-port"

@@ -31,7 +31,9 @@ from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy
 from inletspy.client.relay import Relay
 from inletspy.client.server import ServerAddress
 from inletspy.errors import Code, Refused, ServerUnreachable
+from inletspy.policy.addresses import UpstreamAddress
 from inletspy.tunnel.clientlink import ClientLink, ClientLinkFactory
+from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.tls import UnverifiedClient
 from inletspy.wire.control import Resume, ServiceOffer
 from inletspy.wire.frames import SUBPROTOCOL
@@ -246,10 +248,11 @@ class Dialer:
         return opened
 
     def _inlets_headers(self) -> dict[str, str | list[str]]:
-        return {
-            "x-inlets-id": self._inlets_id,
-            "x-inlets-upstream": [f"{offer.hostname}={offer.upstream}" for offer in self._services],
-        }
+        # A stock server dials all that follows the scheme, be it a final slash.
+        upstreams = [
+            f"{offer.hostname}={UpstreamAddress.parse(offer.upstream)}" for offer in self._services
+        ]
+        return {"x-inlets-id": self._inlets_id, "x-inlets-upstream": upstreams}
 
     def _endpoint(self) -> Any:
         server = self._server
@@ -258,7 +261,7 @@ class Dialer:
             endpoint = TunnelThroughProxy(self._reactor, self._proxy, server.host, server.port)
         else:
             endpoint = HostnameEndpoint(
-                self._reactor, server.host, server.port, timeout=_CONNECT_SECONDS
+                eager(self._reactor), server.host, server.port, timeout=_CONNECT_SECONDS
             )
         if server.secure:
             options = (

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 
 from inletspy.errors import ResetCode
 from inletspy.policy.addresses import UpstreamAddress
+from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.splice import SpliceEnd, splice
 from inletspy.tunnel.stream import Stream
 from inletspy.tunnel.tls import over_tls
@@ -101,7 +102,7 @@ class Relay:
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+        self._reactor = eager(reactor)
         #: For `localhost`, the address that something listened on last.
         self._local = "127.0.0.1"
 

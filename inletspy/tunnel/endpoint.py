@@ -1,0 +1,114 @@
+"""TCP connections that write at once.
+
+Twisted queues what is written, asks the reactor to tell when the socket takes it, and
+sends it then: three system calls and a round of the reactor where the socket would have
+taken it right away. A reactor wrapped by `eager` makes connections that try the socket
+first and leave to Twisted only what the kernel refuses; everything else about them is
+Twisted's. That rests on two private attributes of its transports. Where they are
+missing, `eager` gives back the reactor as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
+from zope.interface import directlyProvides, providedBy
+
+__all__ = ["eager"]
+
+
+class _WriteAtOnce:
+    """Mixed into Twisted's TCP transports."""
+
+    # Of FileDescriptor, and of the transports for TCP:
+    socket: Any
+    dataBuffer: bytes
+    connected: int
+    disconnected: int
+    disconnecting: int
+    TLS: bool
+    _tempDataBuffer: list[bytes]
+    _writeDisconnected: bool
+
+    def write(self, data: bytes) -> None:
+        """Send `data` now, as far as the socket takes it; the rest as Twisted would."""
+        if not (
+            self._tempDataBuffer
+            or self.dataBuffer
+            or self.TLS
+            or self._writeDisconnected
+            or self.disconnecting
+            or self.disconnected
+            or not self.connected
+        ):
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                sent = 0  # Twisted meets the error too, and knows what to do about it
+            if sent == len(data):
+                return
+            data = data[sent:]
+        super().write(data)  # type: ignore[misc]
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several pieces as one."""
+        self.write(b"".join(data))
+
+
+class _Server(_WriteAtOnce, tcp.Server):
+    pass
+
+
+class _Client(_WriteAtOnce, tcp.Client):
+    pass
+
+
+class _Port(tcp.Port):
+    transport = _Server
+
+
+class _Connector(tcp.Connector):
+    def _makeTransport(self) -> _Client:
+        return _Client(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+class _EagerReactor:
+    """A reactor, but for how it makes TCP connections."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """See `IReactorTCP`."""
+        listening = _Port(port, factory, backlog, interface, self._reactor)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Any:
+        """See `IReactorTCP`."""
+        connector = _Connector(host, port, factory, timeout, bindAddress, self._reactor)
+        connector.connect()
+        return connector
+
+
+def eager(reactor: Any) -> Any:
+    """The reactor, with TCP connections that write at once where that is possible."""
+    supported = hasattr(FileDescriptor(), "_tempDataBuffer") and hasattr(
+        tcp.Connection, "_writeDisconnected"
+    )
+    # Anything but the reactor that runs, such as a test's, keeps its own connections.
+    return _EagerReactor(reactor) if supported and hasattr(reactor, "addReader") else reactor
