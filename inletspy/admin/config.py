@@ -121,12 +121,12 @@ async def _reset(reactor: Any, arguments: argparse.Namespace) -> None:
 
 
 def _read_value(setting: Setting) -> str:
-    if sys.stdin.isatty():
-        return getpass.getpass(f"{setting.key}: ")
     try:
+        if sys.stdin.isatty():
+            return getpass.getpass(f"{setting.key}: ")
         return sys.stdin.read().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise UsageError("standard input is not text") from None
+    except (EOFError, UnicodeDecodeError):
+        raise UsageError("standard input holds no value") from None
 
 
 def _shown(setting: Setting, text: str, reveal: bool) -> str:

@@ -24,7 +24,7 @@ COMMANDS = (config,)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and end the process.
 
-    Exit status: 0 done, 1 it can't be done, 2 called in a wrong way.
+    Exit status: 0 done, 1 it can't be done, 2 called in a wrong way, 130 after Ctrl-C.
 
     Args:
         argv: the arguments; those of the process where None.
@@ -41,6 +41,8 @@ async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
     except InletspyError as error:
         print(f"inletspy: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
+    except KeyboardInterrupt:  # while a person is asked for a value
+        raise SystemExit(130) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     server = common.add_argument_group("which server")
     server.add_argument("--data-dir", metavar="DIR", help="its data directory")
     server.add_argument(
-        "--database", metavar="URL", help="its database, where it is not that of the data directory"
+        "--database",
+        metavar="URL",
+        help="its database, where the data directory does not tell (or INLETSPY_DATABASE, which"
+        " keeps a password out of sight)",
     )
     parser = argparse.ArgumentParser(
         prog="inletspy",

@@ -49,6 +49,12 @@ TUNING: Final = {
     "log_checkpoints": "off",
 }
 
+#: What PostgreSQL says while the other processes of one that was killed are still there.
+STILL_ENDING: Final = "pre-existing shared memory block"
+
+#: Bytes; with less on the disk PostgreSQL can't even say that it is full.
+ROOM_FOR_WORDS: Final = 1 << 20
+
 T = TypeVar("T")
 
 log = Logger()
@@ -123,22 +129,26 @@ class Cluster:
 
     def _start(self) -> str:
         self._process = None
+        account = account_for(self.directory)
         postmaster = Postmaster.of(self.directory)
         if postmaster is None or not postmaster.answers():
-            account = account_for(self.directory)
             if not (self.directory / "PG_VERSION").exists():
                 self._create(account)
             if postmaster is not None:
                 self._forget(postmaster)
             self._launch(account)
-        url = _soon(self._ready, START_LIMIT)
+        url = _soon(lambda: self._ready(account), START_LIMIT)
         if url is None:
             raise self._failed(f"not ready after {START_LIMIT:g} s")
         return url
 
-    def _ready(self) -> str | None:
+    def _ready(self, account: Account | None) -> str | None:
         if self._process is not None and self._process.poll() is not None:
-            raise self._failed(telling_line((self.directory / "log").read_text(errors="replace")))
+            words = (self.directory / "log").read_text(errors="replace")
+            if STILL_ENDING not in words:
+                full = shutil.disk_usage(self.directory).free < ROOM_FOR_WORDS
+                raise self._failed("no space left" if full else telling_line(words))
+            self._launch(account)
         return running_url(self.directory)
 
     def _create(self, account: Account | None) -> None:
@@ -188,7 +198,7 @@ class Cluster:
             *("-k", self._listening_folder(account), "-p", str(PORT)),
             *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
         ]
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW
         output = os.open(self.directory / "log", flags, 0o600)
         try:
             self._process = spawn(command, account, output)

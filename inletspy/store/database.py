@@ -161,13 +161,13 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> Deferred[list[tuple[Any, ...]]]:
         """The rows that one statement gives; see `Connection.query`."""
-        if self._asking is None:
+        if self._asking is None or not self.connected:
             return fail(self._away())
         return self._asking.query(sql, parameters)
 
     def operation(self, sql: str, parameters: Sequence[Any] = ()) -> Deferred[int]:
         """Run one statement without a result; see `Connection.operation`."""
-        if self._asking is None:
+        if self._asking is None or not self.connected:
             return fail(self._away())
         return self._asking.operation(sql, parameters)
 
@@ -175,7 +175,7 @@ class Database:
         self, steps: Callable[[Cursor], Awaitable[T]], patience: float | None = None
     ) -> Deferred[T]:
         """Run `steps` in one transaction; see `Connection.transaction`."""
-        if self._asking is None:
+        if self._asking is None or not self.connected:
             return fail(self._away())
         return self._asking.transaction(steps, patience)
 
@@ -195,8 +195,9 @@ class Database:
             for channel in CHANNELS:
                 await listening.operation(f"LISTEN {channel}", ())
             await asking.open(parameters)
-            if listening.over is not None:
-                raise DatabaseUnavailable(listening.over)
+            for connection in (listening, asking):
+                if connection.over is not None:
+                    raise DatabaseUnavailable(connection.over)
         except BaseException as error:
             self._problem = first_line(error)
             await self._disconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psycopg2
 from twisted.trial.unittest import SkipTest, TestCase
 
 from inletspy.errors import StartError
@@ -75,6 +77,18 @@ class LifeTests(TestCase):
         assert cluster._process is not None
         cluster._process.wait(TIMEOUT)
         self.assertEqual(execute(cluster.start(), "SELECT 1"), [(1,)])
+
+    def test_brought_back_while_its_processes_are_still_ending(self) -> None:
+        cluster = own_cluster(self)
+        for _ in range(10):
+            url = cluster.start()
+            connections = [psycopg2.connect(url) for _ in range(5)]
+            os.kill(pid_of(cluster), signal.SIGKILL)
+            assert cluster._process is not None
+            cluster._process.wait(TIMEOUT)
+            self.assertEqual(execute(cluster.start(), "SELECT 1"), [(1,)])
+            for connection in connections:
+                connection.close()
 
     def test_the_last_user_stops_it(self) -> None:
         first = own_cluster(self)
@@ -247,6 +261,18 @@ class RefusedTests(TestCase):
         with open(cluster.directory / "postgresql.conf", "a") as file:
             file.write("nonsense = 1\n")
         self.assertClear(cluster, "contains errors")
+
+    def test_a_full_disk(self) -> None:
+        """Full while it is made and full when it starts; a size limit for files is alike."""
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        self.assertClear(own_cluster(self, made=False), "")
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        cluster = own_cluster(self)
+        self.patch(sys.modules["inletspy.store.cluster"], "ROOM_FOR_WORDS", 1 << 62)
+        (cluster.directory / "postgresql.conf").write_text("nonsense = 1\n")
+        self.assertClear(cluster, "no space left")
 
     def test_made_by_a_version_that_is_not_here(self) -> None:
         cluster = own_cluster(self)
