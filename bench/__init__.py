@@ -1,0 +1,1 @@
+"""Measurements of inletspy beside direct access and other tunnels; see README.md."""
