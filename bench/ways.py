@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,10 +129,14 @@ def inletspy(programs: Programs, upstreams: Upstreams) -> Way:
             ],
             INLETSPY_DATA_DIR=str(data),
         )
-        client.until("its tunnel was up", lambda client=client: "://" in client.output)
+        client.until("its tunnel was up", partial(_names_an_address, client))
         hosts[name] = Place(described["data_port"], f"bench-{name}.{described['domain']}")
         clients[name] = client
     return Way("inletspy", hosts["small"], hosts["bulk"], (server,), (clients["small"],))
+
+
+def _names_an_address(client: Program) -> bool:
+    return "://" in client.output
 
 
 def _content(path: Path) -> Any:
