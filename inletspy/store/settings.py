@@ -43,6 +43,7 @@ class StoredSettings:
         database: is started and migrated before anything is asked of this.
         clock: for the readings that nothing asked for.
         token: stands in for `inlets_shared_token` during this start.
+        domain: stands in for an empty `tunnel_base_domain`.
 
     Attributes:
         current: the settings in force; defaults before `load` has fired.
@@ -50,10 +51,17 @@ class StoredSettings:
 
     current: Settings
 
-    def __init__(self, database: Database, clock: IReactorTime, token: str | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: IReactorTime,
+        token: str | None = None,
+        domain: str = DEFAULT_DOMAIN,
+    ) -> None:
         self._database = database
         self._table = SettingsTable(database)
         self._token = token
+        self._domain = domain
         self._observers: Observers[[Settings, Settings]] = Observers()
         self._ends: list[Callable[[], None]] = []
         self._rounds = LoopingCall(self._read_again)
@@ -151,4 +159,6 @@ class StoredSettings:
         settings = Settings.from_rows(rows, problems)
         if self._token is not None:
             settings = replace(settings, inlets_shared_token=self._token)
+        if not settings.tunnel_base_domain:
+            settings = replace(settings, tunnel_base_domain=self._domain)
         return settings

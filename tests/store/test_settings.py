@@ -80,6 +80,16 @@ class FollowTests(SettingsTestCase):
         self.assertEqual((new.tunnels_enabled, old.tunnels_enabled), (False, True))
         self.assertIs(settings.current, new)
 
+    async def test_an_emptied_base_domain_falls_back(self) -> None:
+        url = url_of_new_database()
+        settings = await self.settings(url)
+        update(url, "tunnel_base_domain", "tunnel.example.com")
+        await self.change(settings)
+        changed = self.change(settings)
+        update(url, "tunnel_base_domain", "")
+        new, _ = await changed
+        self.assertEqual(new.tunnel_base_domain, "tunnel.localhost")
+
     async def test_delete_and_truncate(self) -> None:
         url = url_of_new_database()
         settings = await self.settings(url)
@@ -90,7 +100,7 @@ class FollowTests(SettingsTestCase):
         changed = self.change(settings)
         execute(url, "TRUNCATE config_settings")
         new, _ = await changed
-        self.assertEqual(new, Settings.from_rows({}))
+        self.assertEqual(new, Settings.from_rows({"tunnel_base_domain": "tunnel.localhost"}))
 
     async def test_null_is_the_default_that_the_row_names(self) -> None:
         url = url_of_new_database()
