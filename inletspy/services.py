@@ -261,7 +261,7 @@ class Server(Service):
         self._ends.append(database.stop)
         await database.start()
         await database.migrate()
-        settings = StoredSettings(database, self._reactor, config.token)
+        settings = StoredSettings(database, self._reactor, config.token, config.domain)
         await settings.seed(config)
         await settings.load()
         self._ends.append(settings.stop)
@@ -305,6 +305,9 @@ class Server(Service):
             return "the server is starting or stopping"
         if not database.connected:
             return "the database is away"
+        for plane, listening in self._listening.items():
+            if not getattr(listening, "connected", True):
+                return f"the {plane} port is closed"
         return None
 
     def _server_url(self, settings: StoredSettings, control_port: int) -> str:
@@ -317,16 +320,19 @@ class Server(Service):
         was_ready, self._ready = self._ready, False
         if self._begun is not None and not self._begun.called:
             self._begun.cancel()
-        if was_ready:
-            await self._drain()
-        while self._ends:
-            end = self._ends.pop()
+        ends = [*self._ends, self._drain] if was_ready else self._ends
+        self._ends = []
+        # Whatever fails to end, the rest must: the database and server.json stay behind else.
+        for end in reversed(ends):
             try:
                 await _settled(end())
             except Exception:
                 _log.failure("Something could not be stopped")
 
-    async def _drain(self) -> None:
+    def _drain(self) -> Deferred[None]:
+        return ensureDeferred(self._drained())
+
+    async def _drained(self) -> None:
         """Take nothing new, and give what is under way some time."""
         site, admission = self._drainable
         for plane in ("data", "control"):
