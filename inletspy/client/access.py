@@ -1,0 +1,198 @@
+"""Where a client's server is, and what it is entered with.
+
+Owns the order of the sources: flags over environment over the client's configuration
+file over a server that runs on this machine. A token is only given to the server that
+it belongs to. It dials nothing itself; asking a platform's backend is left to whoever
+is passed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from inletspy.config import default_data_dir, read_token_file
+from inletspy.errors import InletspyError, ServerUnreachable, UsageError
+from inletspy.policy.names import check_hostname
+
+__all__ = ["LOOPBACK", "Access", "AskPlatform", "ClientFile", "check_token", "find_access"]
+
+#: How this machine is called from itself.
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+
+_NO_SERVER: Final = (
+    "no tunnel server runs on this machine: start one with `twistd -n inletspy` (in a "
+    "checkout: `make run`), or name one with --server URL or INLETS_SERVER"
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a server is, and what it is entered with.
+
+    Attributes:
+        server: the control URL.
+        token: empty for none.
+        base_domain: the domain that the server's names stand under; empty if unknown.
+    """
+
+    server: str
+    token: str = field(default="", repr=False)
+    base_domain: str = ""
+
+
+#: Asks a platform's backend, by URL and token.
+AskPlatform = Callable[[str, str], Awaitable[Access]]
+
+
+@dataclass(frozen=True)
+class ClientFile:
+    """The client's configuration file, `inletspy/client.toml` in the XDG folder.
+
+    Attributes:
+        server: the control URL.
+        token_file: holds the token; relative to the file's own folder.
+        domain: the domain that the server's names stand under.
+        client_id: as the server lists the client.
+    """
+
+    server: str = ""
+    token_file: str = ""
+    domain: str = ""
+    client_id: str = ""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> ClientFile:
+        """Read the file of the user whose environment it is; none counts as empty.
+
+        Raises:
+            UsageError: it can't be read, or holds an unknown key.
+        """
+        home = environ.get("HOME") or os.path.expanduser("~")
+        folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        path = Path(folder, "inletspy", "client.toml")
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        except OSError as error:
+            raise UsageError(f"can't read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise UsageError(f"{path} is no TOML: {error}") from error
+        known = [name.replace("_", "-") for name in cls.__dataclass_fields__]
+        for key, value in content.items():
+            if key not in known:
+                raise UsageError(f"{path}: unknown key {key!r}; known are {', '.join(known)}")
+            if not isinstance(value, str):
+                raise UsageError(f"{path}: {key} must be text")
+        if content.get("token-file"):
+            content["token-file"] = str(path.parent / Path(content["token-file"]).expanduser())
+        return cls(**{key.replace("-", "_"): value for key, value in content.items()})
+
+
+async def find_access(
+    server: str,
+    token_file: str,
+    environ: Mapping[str, str],
+    file: ClientFile,
+    ask: AskPlatform,
+) -> Access:
+    """Find the server, and the token for it.
+
+    Args:
+        server: from the command line; empty if not given.
+        token_file: the same.
+        environ: the environment.
+        file: the client's configuration file.
+        ask: is called only where the environment names a platform's backend.
+
+    Raises:
+        UsageError: a source can't be read, or holds what it should not.
+        Refused: the platform does not give its tunnels to this client.
+        ServerUnreachable: there is no server, or the platform does not answer.
+    """
+    named = server or environ.get("INLETS_SERVER", "")
+    backend = environ.get("CLAUDE_WEB_BACKEND_URL", "")
+    given_token = (
+        read_token_file(Path(token_file)) if token_file else environ.get("INLETS_TOKEN", "").strip()
+    )
+    domain = environ.get("TUNNEL_BASE_DOMAIN", "") or file.domain
+    try:
+        domain = check_hostname(domain) if domain else ""
+    except ValueError as error:
+        raise UsageError(f"the base domain (TUNNEL_BASE_DOMAIN): {error}") from error
+
+    if not named and backend:
+        backend_token = environ.get("CLAUDE_WEB_AUTH_TOKEN", "").strip()
+        if not backend_token:
+            raise UsageError("CLAUDE_WEB_BACKEND_URL is set, but CLAUDE_WEB_AUTH_TOKEN is not")
+        found = await ask(backend, check_token(backend_token))
+    elif named := named or file.server:
+        found = Access(named, given_token or _token_kept_for(named, environ, file))
+    else:
+        here, folder = _on_this_machine(environ)
+        found = Access(here, given_token or read_token_file(folder / "token.txt"))
+    return Access(
+        found.server, check_token(given_token or found.token), domain or found.base_domain
+    )
+
+
+def _token_kept_for(server: str, environ: Mapping[str, str], file: ClientFile) -> str:
+    """The token that is stored for a server; a token is never sent to another one."""
+    if file.token_file and file.server in ("", server):
+        return read_token_file(Path(file.token_file))
+    try:
+        here, folder = _on_this_machine(environ)
+        there = urlsplit(server)
+        if there.hostname in LOOPBACK and there.port == urlsplit(here).port:
+            return read_token_file(folder / "token.txt")
+    except (InletspyError, ValueError):
+        pass  # no server here: the one that was named may want no token
+    return ""
+
+
+def _on_this_machine(environ: Mapping[str, str]) -> tuple[str, Path]:
+    """The control URL and the data directory of a server that the same user runs here."""
+    folder = Path(environ.get("INLETSPY_DATA_DIR") or default_data_dir(environ))
+    try:
+        told = json.loads((folder / "server.json").read_bytes())
+        pid, port = int(told["pid"]), int(told["control_port"])
+        host = str(told.get("host") or "")
+    except FileNotFoundError:
+        raise ServerUnreachable(_NO_SERVER) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"can't make sense of {folder / 'server.json'}: {error!r}") from error
+    if not port or not _runs(pid):
+        raise ServerUnreachable(_NO_SERVER)
+    if host in ("", "0.0.0.0", "::"):
+        host = "127.0.0.1"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"ws://{host}:{port}", folder
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def check_token(token: str) -> str:
+    """The token, which must fit into a header.
+
+    Raises:
+        UsageError: it does not; the text does not show it.
+    """
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise UsageError("the token holds white space or characters that no token has")
+    return token

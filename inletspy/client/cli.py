@@ -1,0 +1,213 @@
+"""The command `tunnel`: its arguments, its help and its messages.
+
+Reads the command line, has everything else put together, and hands it over to run in
+the foreground. It knows the words, not the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from inletspy import __version__
+from inletspy.client.access import Access
+from inletspy.client.completion import SCRIPTS
+from inletspy.client.config import ClientConfig, Wishes, load
+from inletspy.client.display import Display, JsonDisplay, LinesDisplay, QuietDisplay
+from inletspy.client.foreground import carry, complain, run
+from inletspy.client.output import SteadyOutput
+from inletspy.errors import Code, Refused, UsageError
+
+__all__ = ["Arguments", "main", "parse", "parser"]
+
+_EXAMPLES: Final = """\
+examples:
+  tunnel 3000                          what listens on port 3000 gets a public address
+  tunnel 5432 tcp                      any TCP service gets a public port
+  tunnel 3000 --name shop              under a name of your choice
+  tunnel 3000 --host-header rewrite    for dev servers that refuse unknown hosts
+  tunnel https://localhost:8443        a service that speaks TLS
+  tunnel 192.168.1.20:80               a service on another machine
+  tunnel 3000 --server wss://tunnel.example.com --token-file ~/.tunnel-token
+  tunnel 3000 --json                   for programs: one JSON object a line
+
+where the server is, the first that is known:
+  --server and --token-file, the variables INLETS_SERVER and INLETS_TOKEN,
+  CLAUDE_WEB_BACKEND_URL with CLAUDE_WEB_AUTH_TOKEN, the keys server and token-file
+  in ~/.config/inletspy/client.toml, a server that you run on this machine.
+  HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured; SSL_CERT_FILE names further
+  certificate authorities.
+
+exit status:
+  0 after Ctrl-C, 2 wrong usage, 3 refused by the server, 4 server unreachable
+"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line that has been read.
+
+    Attributes:
+        wishes: what the tunnel is to be.
+        telling: `json`, `quiet`, or empty for what suits the output.
+        verbose: whether to show the log.
+    """
+
+    wishes: Wishes
+    telling: str = ""
+    verbose: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `tunnel --help`")
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+        sys.stdout.write(SCRIPTS[arguments[1]])
+        raise SystemExit(0)
+
+
+class _RefuseToken(argparse.Action):
+    def __call__(self, *arguments: Any) -> NoReturn:
+        raise UsageError(
+            "there is no --token, since everybody on the machine can read command lines: "
+            "use --token-file FILE or the variable INLETS_TOKEN"
+        )
+
+
+def _remote_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of `tunnel`'s command line."""
+    made = _Parser(
+        prog="tunnel",
+        usage="tunnel PORT|HOST:PORT|URL [http|tcp] [options]",
+        description="Give a service on this machine a public address.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("upstream", metavar="PORT|HOST:PORT|URL", help="the service")
+    made.add_argument("protocol", metavar="http|tcp", nargs="?", default="", help="default: http")
+    add = made.add_argument
+    add("--server", metavar="URL", default="", help="the server, like wss://tunnel.example.com")
+    add("--token-file", metavar="FILE", default="", help="holds the token")
+    add("--token", nargs="?", action=_RefuseToken, help=argparse.SUPPRESS)
+    add(
+        "--name",
+        default="",
+        help="a name, or a whole hostname, for the public address; default: MACHINE-PORT",
+    )
+    add("--client-id", metavar="ID", default="", help="how the server lists this client")
+    add(
+        "--host-header",
+        metavar="HOST",
+        default="preserve",
+        help="the Host that the service sees: `preserve` is the public one (default), "
+        "`rewrite` the service's own, or any other",
+    )
+    add(
+        "--remote-port",
+        metavar="N",
+        type=_remote_port,
+        default=0,
+        help="the public port of a tcp tunnel; default: the server picks one",
+    )
+    telling = made.add_mutually_exclusive_group()
+    telling.add_argument("--json", action="store_true", help="print one JSON object a line")
+    telling.add_argument("--quiet", action="store_true", help="print the public address only")
+    add("--insecure", action="store_true", help="take any certificate of the server (unsafe)")
+    add("--verbose", action="store_true", help="show what goes on inside")
+    add(
+        "--completion",
+        choices=tuple(SCRIPTS),
+        action=_PrintCompletion,
+        help="print a completion script for a shell",
+    )
+    add("--version", action="version", version=f"tunnel (inletspy) {__version__}")
+    return made
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read a command line.
+
+    Raises:
+        UsageError: it is not understood.
+        SystemExit: it asked for no tunnel but for help, the version or a script.
+    """
+    given = parser().parse_intermixed_args(argv)
+    wishes = Wishes(**{name: getattr(given, name) for name in Wishes.__dataclass_fields__})
+    telling = "json" if given.json else "quiet" if given.quiet else ""
+    return Arguments(wishes, telling, given.verbose)
+
+
+def display_for(
+    reactor: Any, config: ClientConfig, arguments: Arguments, environ: Mapping[str, str]
+) -> Display:
+    """The way of telling that was asked for, or that suits standard output."""
+
+    def nobody_reads() -> None:
+        reactor.callFromThread(reactor.stop)
+
+    output = SteadyOutput(sys.stdout.fileno(), sys.stdout.encoding, nobody_reads)
+    if arguments.telling == "json":
+        return JsonDisplay(reactor, config, output)
+    if arguments.telling == "quiet":
+        return QuietDisplay(reactor, config, output)
+    if output.isatty() and not arguments.verbose:
+        # rich takes a while to load, and is of no use elsewhere.
+        from inletspy.client.live import LiveDisplay, can_be_live
+
+        if can_be_live(output, environ):
+            return LiveDisplay(reactor, config, output)
+    return LinesDisplay(reactor, config, output)
+
+
+async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
+    async def ask(backend: str, token: str) -> Access:
+        # Loaded where it is needed only: it takes as long as all the rest.
+        from twisted.web.client import Agent
+
+        from inletspy.client.platform import ask_platform
+
+        return await ask_platform(Agent(reactor), reactor, backend, token)
+
+    config = await load(arguments.wishes, environ, ask)
+    if config.insecure:
+        print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
+    try:
+        display = display_for(reactor, config, arguments, environ)
+        await carry(reactor, config, display, environ)
+    except Refused as error:
+        if error.code is Code.UNAUTHORIZED and not config.token:
+            text = "the server wants a token: use --token-file FILE or the variable INLETS_TOKEN"
+            raise Refused(error.code, text) from error
+        raise
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `tunnel`; returns the exit status, or leaves with it."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = parse(words)
+    except UsageError as error:
+        return complain("tunnel", error, as_json="--json" in words)
+    environ = dict(os.environ)
+    run(
+        "tunnel",
+        lambda reactor: _tunnel(reactor, arguments, environ),
+        as_json=arguments.telling == "json",
+        verbose=arguments.verbose,
+    )

@@ -1,0 +1,79 @@
+"""Completion of `tunnel` in the shells, as text that a shell reads.
+
+The scripts are written out rather than made from the parser, since each shell wants
+its own words; a test sees to it that none misses an option.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["SCRIPTS"]
+
+_BASH: Final = """\
+# bash: add to ~/.bashrc: eval "$(tunnel --completion bash)"
+_tunnel() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    case $before in
+        --token-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --host-header) COMPREPLY=($(compgen -W "rewrite preserve" -- "$word")); return ;;
+        --completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
+        --server) COMPREPLY=($(compgen -W "ws:// wss://" -- "$word")); return ;;
+        --name|--client-id|--remote-port) return ;;
+    esac
+    if [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W "--server --token-file --name --client-id --host-header \\
+            --remote-port --json --quiet --insecure --verbose --completion --version \\
+            --help" -- "$word"))
+    elif ((COMP_CWORD > 1)) && [[ $before != -* ]]; then
+        COMPREPLY=($(compgen -W "http tcp" -- "$word"))
+    fi
+}
+complete -F _tunnel tunnel
+"""
+
+_ZSH: Final = """\
+#compdef tunnel
+# zsh: add to ~/.zshrc, after compinit: eval "$(tunnel --completion zsh)"
+_tunnel() {
+    _arguments \\
+        '--server[control URL of the server]:URL:' \\
+        '--token-file[file that holds the token]:file:_files' \\
+        '--name[name of the public address]:name:' \\
+        '--client-id[how the server lists this client]:id:' \\
+        '--host-header[Host that the service sees]:host:(rewrite preserve)' \\
+        '--remote-port[public port of a tcp tunnel]:port:' \\
+        '(--quiet)--json[one JSON object a line]' \\
+        '(--json)--quiet[only the public address]' \\
+        '--insecure[take any certificate of the server]' \\
+        '--verbose[show what goes on inside]' \\
+        '--completion[print a completion script]:shell:(bash zsh fish)' \\
+        '(-)--version[print the version]' \\
+        '(- *)'{-h,--help}'[explain and exit]' \\
+        '1:port, host\\:port or URL:' \\
+        '2:protocol:(http tcp)'
+}
+compdef _tunnel tunnel
+"""
+
+_FISH: Final = """\
+# fish: tunnel --completion fish > ~/.config/fish/completions/tunnel.fish
+complete -c tunnel -f
+complete -c tunnel -n 'test (count (commandline -opc)) -ge 2' -a 'http tcp'
+complete -c tunnel -l server -x -d 'control URL of the server'
+complete -c tunnel -l token-file -r -F -d 'file that holds the token'
+complete -c tunnel -l name -x -d 'name of the public address'
+complete -c tunnel -l client-id -x -d 'how the server lists this client'
+complete -c tunnel -l host-header -x -a 'rewrite preserve' -d 'Host that the service sees'
+complete -c tunnel -l remote-port -x -d 'public port of a tcp tunnel'
+complete -c tunnel -l json -d 'one JSON object a line'
+complete -c tunnel -l quiet -d 'only the public address'
+complete -c tunnel -l insecure -d 'take any certificate of the server'
+complete -c tunnel -l verbose -d 'show what goes on inside'
+complete -c tunnel -l completion -x -a 'bash zsh fish' -d 'print a completion script'
+complete -c tunnel -l version -d 'print the version'
+complete -c tunnel -s h -l help -d 'explain and exit'
+"""
+
+#: Shell to script.
+SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}

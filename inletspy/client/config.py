@@ -1,0 +1,221 @@
+"""What a tunnel is started with: the service, the names, and who asks for it.
+
+Turns a person's wishes into an offer that a server understands, and refuses what no
+server would take. Where the server is and what it is entered with is found by `access`.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
+from inletspy.errors import ProtocolViolation, Refused, UsageError
+from inletspy.policy.addresses import UpstreamAddress
+from inletspy.policy.names import check_hostname
+from inletspy.wire.control import Hello, ServiceOffer
+
+__all__ = [
+    "ClientConfig",
+    "Wishes",
+    "check_hello",
+    "client_id_for",
+    "container_id",
+    "load",
+    "service_for",
+]
+
+#: Leaves room for a hyphen and a port in a label of 63 characters.
+MAX_CONTAINER_ID: Final = 57
+
+_match_host_header = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?").fullmatch
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asked for on the command line; empty where nothing was said.
+
+    Attributes:
+        upstream: PORT, HOST:PORT or a URL.
+        protocol: `http` or `tcp`.
+        server: the server's control URL.
+        token_file: holds the token.
+        name: a label or a full hostname.
+        client_id: in place of the one from the environment.
+        host_header: `preserve`, `rewrite` or the Host to send.
+        remote_port: the public TCP port asked for.
+        insecure: take any certificate of the server's.
+    """
+
+    upstream: str
+    protocol: str = ""
+    server: str = ""
+    token_file: str = ""
+    name: str = ""
+    client_id: str = ""
+    host_header: str = "preserve"
+    remote_port: int = 0
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """All that a tunnel needs.
+
+    Attributes:
+        server: the control URL.
+        token: empty for none.
+        client_id: as the server lists the client.
+        services: what is offered.
+        insecure: take any certificate of the server's.
+        restart: the command that would make dev servers take the tunnel's host;
+            empty where there is none.
+    """
+
+    server: str
+    token: str = field(repr=False)
+    client_id: str
+    services: tuple[ServiceOffer, ...]
+    insecure: bool = False
+    restart: str = ""
+
+
+async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> ClientConfig:
+    """Put together what a tunnel needs.
+
+    Args:
+        wishes: the command line.
+        environ: the environment.
+        ask: is called only where the environment names a platform's backend.
+
+    Raises:
+        UsageError: something is wrong or missing.
+        Refused: the platform does not give its tunnels to this client.
+        ServerUnreachable: no server was found, or the platform does not answer.
+    """
+    container = container_id(socket.gethostname())
+    upstream = _read_upstream(wishes.upstream, wishes.protocol)
+    service_for(wishes, upstream, container)  # so that mistakes show before anything is asked
+    file = ClientFile.read(environ)
+    access = await find_access(wishes.server, wishes.token_file, environ, file, ask)
+    config = ClientConfig(
+        server=access.server,
+        token=access.token,
+        client_id=wishes.client_id or file.client_id or client_id_for(container, environ),
+        services=(service_for(wishes, upstream, container, access.base_domain),),
+        insecure=wishes.insecure,
+        restart=(
+            f"tunnel {wishes.upstream} --host-header rewrite"
+            if wishes.host_header == "preserve"
+            else ""
+        ),
+    )
+    check_hello(config)
+    return config
+
+
+def check_hello(config: ClientConfig) -> None:
+    """Refuse at once what any server would.
+
+    Raises:
+        UsageError: the client's id or a service is not well-formed.
+    """
+    try:
+        Hello.read(Hello(config.client_id, config.services).message())
+    except (Refused, ProtocolViolation) as error:
+        raise UsageError(str(error)) from error
+
+
+# -- the service -----------------------------------------------------------------------
+
+
+def _read_upstream(text: str, protocol: str) -> UpstreamAddress:
+    """The upstream that `PORT`, `HOST:PORT` or a URL stands for."""
+    if protocol not in ("", "http", "tcp"):
+        hint = (
+            f"; for an https service: tunnel https://localhost:{text}"
+            if (protocol == "https")
+            else ""
+        )
+        raise UsageError(f"unknown protocol {protocol!r}: use http or tcp{hint}")
+    if "://" not in text:
+        host, colon, port = text.rpartition(":")
+        if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+            raise UsageError(
+                f"{text!r} is no port: give a number from 1 to 65535, HOST:PORT or a URL"
+                if not colon
+                else f"{text!r} has no port from 1 to 65535 after the colon"
+            )
+        text = f"{protocol or 'http'}://{host if colon else 'localhost'}:{port}"
+    try:
+        upstream = UpstreamAddress.parse(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if protocol and (protocol == "tcp") != (upstream.scheme == "tcp"):
+        raise UsageError(f"{text} is not for {protocol}: leave out one of the two")
+    return upstream
+
+
+def service_for(
+    wishes: Wishes, upstream: UpstreamAddress, container: str, base_domain: str = ""
+) -> ServiceOffer:
+    """What is offered to the server.
+
+    Args:
+        wishes: the command line.
+        upstream: where the service really is.
+        container: what the machine is called.
+        base_domain: makes a label a full name, where it is known.
+
+    Raises:
+        UsageError: a wish can't be met for this kind of service, or is not well-formed.
+    """
+    port = upstream.effective_port
+    place = str(port) if upstream.host in LOOPBACK else f"{upstream.host}-{port}"
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
+    if upstream.scheme == "tcp":
+        if wishes.name:
+            raise UsageError("--name is for http; a tcp tunnel has a port: --remote-port N")
+        if wishes.host_header != "preserve":
+            raise UsageError("--host-header is for http; a tcp tunnel sends no headers")
+        return ServiceOffer(name, "tcp", str(upstream), remote_port=wishes.remote_port)
+    if wishes.remote_port:
+        raise UsageError("--remote-port is for tcp; an http tunnel has a name: --name NAME")
+    if wishes.host_header not in ("preserve", "rewrite") and not _match_host_header(
+        wishes.host_header
+    ):
+        raise UsageError(
+            f"--host-header: {wishes.host_header!r} is neither rewrite nor preserve nor a host"
+        )
+    try:
+        hostname = check_hostname(wishes.name) if wishes.name else f"{container}-{port}"
+    except ValueError as error:
+        raise UsageError(f"--name: {error}") from error
+    if base_domain and "." not in hostname:
+        hostname = f"{hostname}.{base_domain}"
+    options = {} if wishes.host_header == "preserve" else {"host_header": wishes.host_header}
+    return ServiceOffer(name, "http", str(upstream), hostname=hostname, options=options)
+
+
+# -- who this is -----------------------------------------------------------------------
+
+
+def container_id(machine: str) -> str:
+    """What a machine's tunnels are named after: its name, fitted to a hostname's label.
+
+    Args:
+        machine: the machine's name.
+    """
+    label = re.sub(r"[^a-z0-9-]", "-", machine.lower().partition(".")[0])
+    label = label[:MAX_CONTAINER_ID].strip("-") or "container"
+    # Two hyphens there announce an internationalised name, which a port would spoil.
+    return re.sub(r"-+", "-", label) if label[2:4] == "--" else label
+
+
+def client_id_for(container: str, environ: Mapping[str, str]) -> str:
+    """What the server lists a client as: the platform's user, else the container."""
+    user = environ.get("USER_ID")
+    return f"claude-web-user-{user}" if user else container

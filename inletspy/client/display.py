@@ -1,0 +1,344 @@
+"""What a person is told about a tunnel: its address, its requests, its troubles.
+
+`Display` is the agent's observer. It keeps the little state that all ways of telling
+have in common (what is up, what was already said) and leaves the words to its
+subclasses: plain lines, JSON lines and the quiet one here, the live one in `live`.
+It neither dials nor ends anything. Whatever comes from a visitor or a server is made
+printable first, so that nobody can send control sequences to a person's terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from inletspy.client.config import ClientConfig
+from inletspy.client.output import SteadyOutput
+from inletspy.client.refusals import refusal_hint
+from inletspy.client.requests import Exchange, RequestFollower
+from inletspy.client.watch import UpstreamWatch, look
+from inletspy.policy.addresses import UpstreamAddress
+from inletspy.wire.control import Grant, ServiceOffer
+
+__all__ = ["Display", "JsonDisplay", "LinesDisplay", "QuietDisplay", "printable"]
+
+
+def printable(text: str | bytes) -> str:
+    """The text with all that a terminal might act on escaped, invisible characters too."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+class Display:
+    """Tells a person about a tunnel; the `Observer` of its agent.
+
+    Args:
+        reactor: for the time, and to look whether the upstreams listen.
+        config: what the tunnel was started with.
+        output: where to tell.
+    """
+
+    def __init__(self, reactor: Any, config: ClientConfig, output: SteadyOutput) -> None:
+        self.reactor = reactor
+        self.config = config
+        self.output = output
+        self.offers = {offer.name: offer for offer in config.services}
+        #: Service name to public address, as of the last time the tunnel was up.
+        self.addresses: dict[str, str] = {}
+        self.open_streams = 0
+        self._hinted: set[str] = set()
+        self._watches = {
+            name: UpstreamWatch(
+                reactor,
+                partial(look, reactor, UpstreamAddress.parse(offer.upstream)),
+                partial(self._upstream_down, offer),
+                partial(self.show_upstream_up, offer),
+            )
+            for name, offer in self.offers.items()
+        }
+
+    def start(self) -> None:
+        """Begin: look whether the upstreams listen."""
+        for watch in self._watches.values():
+            watch.start()
+
+    def stop(self) -> None:
+        """End; all that was told is written, as far as anybody reads it."""
+        for watch in self._watches.values():
+            watch.stop()
+        self.output.close()
+
+    # -- what the agent tells; see `inletspy.client.agent.Observer`
+
+    def ready(self, grants: Sequence[Grant]) -> None:
+        """The tunnel is up, for the first time or again."""
+        before = self.addresses
+        granted = {grant.name: printable(grant.public_url) for grant in grants}
+        self.addresses = {
+            # A stock server does not say what it answers for, nor under which port.
+            name: granted.get(name) or offer.hostname or "(any name that nobody else has)"
+            for name, offer in self.offers.items()
+        }
+        if before:
+            self.show_reconnected(self.addresses != before)
+        else:
+            self.show_ready()
+
+    def disconnected(self, reason: str, retry_in: float) -> None:
+        """The link was lost; the next try is `retry_in` seconds away."""
+        self.show_disconnected(printable(reason), retry_in)
+
+    def notice(self, text: str) -> None:
+        """The server says something to the person."""
+        self.show_notice(printable(text))
+
+    def upstream_failed(self, service: str, reason: str) -> None:
+        """A visitor's request did not get through to the upstream."""
+        self._watches[service].failed(printable(reason))
+
+    def follow(self, service: str, visitor: str) -> RequestFollower | None:
+        """A stream of an http service begins."""
+        self.open_streams += 1
+        return RequestFollower(
+            self.reactor.seconds,
+            visitor.rpartition(":")[0].strip("[]") or visitor,
+            partial(self._exchanged, self.offers[service]),
+            self._stream_ended,
+        )
+
+    # -- for subclasses: each is called when there is something to tell
+
+    def show_ready(self) -> None:
+        """The tunnel is up for the first time; see `addresses`."""
+        raise NotImplementedError
+
+    def show_reconnected(self, changed: bool) -> None:
+        """The tunnel is up again; `changed` says whether `addresses` are."""
+        raise NotImplementedError
+
+    def show_disconnected(self, reason: str, retry_in: float) -> None:
+        """The link was lost."""
+        raise NotImplementedError
+
+    def show_notice(self, text: str) -> None:
+        """The server said something."""
+        raise NotImplementedError
+
+    def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
+        """Nothing listens on the upstream: `text` tells so, `reason` alone says why."""
+        raise NotImplementedError
+
+    def show_upstream_up(self, offer: ServiceOffer) -> None:
+        """The upstream listens after it did not."""
+        raise NotImplementedError
+
+    def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        """A request is over."""
+        raise NotImplementedError
+
+    def show_hint(self, text: str) -> None:
+        """What the person could do about a trouble that visitors have."""
+        self.show_notice(text)
+
+    # -- what all have in common
+
+    def _upstream_down(self, offer: ServiceOffer, reason: str, by_request: bool) -> None:
+        place = offer.upstream.partition("://")[2]
+        refused = "refused" in reason
+        fault = f"nothing listens on {place}" if refused else f"{place} can't be reached: {reason}"
+        if by_request:
+            what = "request" if offer.proto == "http" else "connection"
+            text = f"a {what} came, but {fault}"
+        elif refused:
+            what = "requests" if offer.proto == "http" else "connections"
+            text = f"{fault} yet; {what} will work as soon as something does"
+        else:
+            text = fault
+        self.show_upstream_down(offer, text, reason)
+
+    def _exchanged(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        self.show_request(offer, exchange)
+        if exchange.excerpt and offer.name not in self._hinted:
+            hint = refusal_hint(exchange, self.config.restart)
+            if hint is not None:
+                self._hinted.add(offer.name)
+                self.show_hint(printable(hint))
+
+    def _stream_ended(self) -> None:
+        self.open_streams -= 1
+
+
+class LinesDisplay(Display):
+    """Plain lines, for a log or a pipe.
+
+    A request is one line of seven words: the time of day, method, target, status (`-`
+    if there was no answer), milliseconds with `ms`, bytes with `B`, and the visitor's
+    address. A public address is the first word of its line, followed by `->` and the
+    upstream. All else is text for people, with a word and a colon before it.
+    """
+
+    def show_ready(self) -> None:
+        """See `Display`."""
+        for name, address in self.addresses.items():
+            self._say(f"{address} -> {self.offers[name].upstream}")
+
+    def show_reconnected(self, changed: bool) -> None:
+        """See `Display`."""
+        self._say("reconnected: the tunnel is up again")
+        if changed:
+            self.show_ready()
+
+    def show_disconnected(self, reason: str, retry_in: float) -> None:
+        """See `Display`."""
+        when = f"in {retry_in:.1f} s" if retry_in else "now"
+        self._say(f"disconnected: {reason}; trying again {when}")
+
+    def show_notice(self, text: str) -> None:
+        """See `Display`."""
+        self._say(f"notice: {text}")
+
+    def show_hint(self, text: str) -> None:
+        """See `Display`."""
+        self._say(f"hint: {text}")
+
+    def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
+        """See `Display`."""
+        self._say(f"upstream: {text}")
+
+    def show_upstream_up(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._say(f"upstream: {offer.upstream.partition('://')[2]} answers now")
+
+    def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        """See `Display`."""
+        self.output.offer(
+            f"{time.strftime('%H:%M:%S')} {printable(exchange.method)} "
+            f"{printable(exchange.target)} {exchange.status or '-'} "
+            f"{exchange.seconds * 1000:.0f}ms {exchange.size}B {printable(exchange.visitor)}\n"
+        )
+
+    def _say(self, line: str) -> None:
+        self.output.write(line + "\n")
+
+
+class QuietDisplay(Display):
+    """The public address alone; requests are not even looked at."""
+
+    def follow(self, service: str, visitor: str) -> None:
+        """See `Display`."""
+        return None
+
+    def start(self) -> None:
+        """Nothing that would be said is looked for."""
+
+    def show_ready(self) -> None:
+        """See `Display`."""
+        for address in self.addresses.values():
+            self.output.write(address + "\n")
+
+    def show_reconnected(self, changed: bool) -> None:
+        """See `Display`."""
+        if changed:
+            self.show_ready()
+
+    def upstream_failed(self, service: str, reason: str) -> None:
+        """See `Display`."""
+
+    def show_disconnected(self, reason: str, retry_in: float) -> None:
+        """See `Display`."""
+
+    def show_notice(self, text: str) -> None:
+        """See `Display`."""
+
+
+class JsonDisplay(Display):
+    """One JSON object a line, for programs.
+
+    Each has `event` and `time` (ISO 8601, UTC). `ready` and `reconnected` have
+    `public_url`, `upstream`, `protocol`, `client_id` and `services`; `request` has
+    `service`, `method`, `path`, `status` (null if there was no answer), `duration_ms`,
+    `bytes`, `visitor` and `upgraded`; `disconnected` has `reason` and `retry_in`
+    (seconds); `upstream_failed` has `service`, `upstream`, `reason` and `message`;
+    `upstream_ready` has `service` and `upstream`; `notice` and `hint` have `message`.
+    """
+
+    def show_ready(self) -> None:
+        """See `Display`."""
+        self._tell_up("ready")
+
+    def show_reconnected(self, changed: bool) -> None:
+        """See `Display`."""
+        self._tell_up("reconnected")
+
+    def show_disconnected(self, reason: str, retry_in: float) -> None:
+        """See `Display`."""
+        self._tell("disconnected", reason=reason, retry_in=round(retry_in, 3))
+
+    def show_notice(self, text: str) -> None:
+        """See `Display`."""
+        self._tell("notice", message=text)
+
+    def show_hint(self, text: str) -> None:
+        """See `Display`."""
+        self._tell("hint", message=text)
+
+    def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
+        """See `Display`."""
+        self._tell(
+            "upstream_failed",
+            service=offer.name,
+            upstream=offer.upstream,
+            reason=reason,
+            message=text,
+        )
+
+    def show_upstream_up(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._tell("upstream_ready", service=offer.name, upstream=offer.upstream)
+
+    def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        """See `Display`."""
+        self.output.offer(
+            json_line(
+                "request",
+                service=offer.name,
+                method=printable(exchange.method),
+                path=printable(exchange.target),
+                status=exchange.status,
+                duration_ms=round(exchange.seconds * 1000, 1),
+                bytes=exchange.size,
+                visitor=printable(exchange.visitor),
+                upgraded=exchange.upgraded,
+            )
+        )
+
+    def _tell_up(self, event: str) -> None:
+        services = [
+            {
+                "name": name,
+                "protocol": self.offers[name].proto,
+                "upstream": self.offers[name].upstream,
+                "public_url": address,
+            }
+            for name, address in self.addresses.items()
+        ]
+        first = {key: value for key, value in services[0].items() if key != "name"}
+        self._tell(event, **first, client_id=self.config.client_id, services=services)
+
+    def _tell(self, event: str, **fields: Any) -> None:
+        self.output.write(json_line(event, **fields))
+
+
+def json_line(event: str, **fields: Any) -> str:
+    """One event as a line of JSON."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return json.dumps({"event": event, "time": now, **fields}) + "\n"

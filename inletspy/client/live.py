@@ -1,0 +1,240 @@
+"""The live display of a tunnel on a terminal: its state and its last requests, in place.
+
+Owns the layout, and the terminal while it is drawn on: what is typed is not echoed
+into it, a resize clears it, and a program in the background leaves it alone. Drawing
+is bounded to a few times a second whatever the traffic is.
+"""
+
+from __future__ import annotations
+
+import os
+import termios
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import IO, Any, Final, cast
+
+from rich import filesize
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from twisted.internet.task import LoopingCall
+
+from inletspy.client.config import ClientConfig
+from inletspy.client.display import Display, printable
+from inletspy.client.output import SteadyOutput
+from inletspy.client.requests import Exchange
+from inletspy.wire.control import ServiceOffer
+
+__all__ = ["LiveDisplay", "can_be_live", "for_people"]
+
+#: Seconds between two drawings.
+INTERVAL: Final = 0.125
+#: The most requests that are shown, and the lines that are needed beside them.
+MAX_SHOWN: Final = 10
+_LINES_BESIDE: Final = 9
+
+_STATUS_STYLES: Final = {1: "cyan", 2: "green", 3: "cyan", 4: "yellow", 5: "red"}
+
+
+def can_be_live(output: SteadyOutput, environ: Mapping[str, str]) -> bool:
+    """Whether there is a terminal that can be drawn on, and that is ours to draw on."""
+    if not output.isatty() or environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return False
+    return _in_foreground(output)
+
+
+def _in_foreground(output: SteadyOutput) -> bool:
+    try:
+        return os.tcgetpgrp(output.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def for_people(seconds: float) -> str:
+    """A span of time, in at most two units."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+class LiveDisplay(Display):
+    """Draws the tunnel's state in place; see `Display`."""
+
+    def __init__(self, reactor: Any, config: ClientConfig, output: SteadyOutput) -> None:
+        super().__init__(reactor, config, output)
+        self._state = Text("connecting", style="yellow")
+        self._up_since: float | None = None
+        self._troubles: dict[str, str] = {}
+        self._last: deque[tuple[str, Exchange]] = deque(maxlen=MAX_SHOWN)
+        self._count = 0
+        self._failed = 0
+        self._console = Console(
+            file=cast("IO[str]", output),
+            force_terminal=True,
+            force_jupyter=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._picture,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._loop = LoopingCall(self._draw)
+        self._loop.clock = reactor
+        self._size = self._console.size
+        self._changed = True
+        self._drawn_at = 0.0
+        self._echo: list[Any] | None = None
+
+    def start(self) -> None:
+        """See `Display`."""
+        super().start()
+        self._stop_echo()
+        self._live.start(refresh=True)
+        self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """See `Display`."""
+        if self._loop.running:
+            self._loop.stop()
+            self._state = Text("ended")
+            self._up_since = None
+            self._live.stop()
+            self._restore_echo()
+        super().stop()
+
+    # -- what there is to tell
+
+    def show_ready(self) -> None:
+        """See `Display`."""
+        self._state = Text("online", style="green")
+        self._up_since = self.reactor.seconds()
+        self._changed = True
+
+    def show_reconnected(self, changed: bool) -> None:
+        """See `Display`."""
+        self.show_ready()
+
+    def show_disconnected(self, reason: str, retry_in: float) -> None:
+        """See `Display`."""
+        when = f"in {for_people(retry_in)}" if retry_in else "now"
+        self._state = Text(f"reconnecting {when}: {reason}", style="yellow")
+        self._up_since = None
+        self._changed = True
+
+    def show_notice(self, text: str) -> None:
+        """See `Display`."""
+        self._console.print(Text(f"{time.strftime('%H:%M:%S')}  {text}"))
+
+    def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
+        """See `Display`."""
+        self._troubles[offer.name] = text
+        self._changed = True
+
+    def show_upstream_up(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._troubles.pop(offer.name, None)
+        self._changed = True
+
+    def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        """See `Display`."""
+        self._last.append((time.strftime("%H:%M:%S"), exchange))
+        self._count += 1
+        self._failed += exchange.status is None or exchange.status >= 500
+        self._changed = True
+
+    # -- drawing
+
+    def _draw(self) -> None:
+        now = self.reactor.seconds()
+        due = self._changed or now - self._drawn_at >= 1
+        # A terminal that has not taken the last picture yet gets no further one.
+        if not due or not self.output.idle or not _in_foreground(self.output):
+            return
+        self._changed = False
+        self._drawn_at = now
+        if self._console.size != self._size:
+            # What was drawn is wrapped anew by now: nobody knows how many lines it has.
+            self._size = self._console.size
+            self._live.stop()
+            self._console.clear()
+            self._live.start()
+        self._live.refresh()
+
+    def _picture(self) -> RenderableType:
+        state = self._state.copy()
+        if self._up_since is not None:
+            span = _whole(self.reactor.seconds() - self._up_since)
+            state.append(f" for {span}, Ctrl-C ends it", style="dim")
+        facts = Table.grid(padding=(0, 2))
+        facts.add_column(style="dim", no_wrap=True)
+        facts.add_column(overflow="fold")
+        facts.add_row("Status", state)
+        for name, offer in self.offers.items():
+            facts.add_row("Address", Text(self.addresses.get(name, "…"), style="bold cyan"))
+            facts.add_row("Upstream", Text(offer.upstream))
+            if name in self._troubles:
+                facts.add_row("", Text(self._troubles[name], style="yellow"))
+        parts: list[RenderableType] = ["", facts]
+        if any(offer.proto == "http" for offer in self.offers.values()):
+            counts = f"{self._count} done, {self.open_streams} open"
+            if self._failed:
+                counts += f", {self._failed} failed"
+            facts.add_row("Requests", Text(counts))
+            if self._last:
+                parts += ["", self._requests()]
+        return Group(*parts)
+
+    def _requests(self) -> Table:
+        room = max(self._console.height - _LINES_BESIDE, 1)
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        for _ in range(3):
+            table.add_column(justify="right", no_wrap=True)
+        for at, exchange in list(self._last)[-room:]:
+            status = exchange.status
+            table.add_row(
+                at,
+                Text(printable(exchange.method)[:8]),
+                Text(printable(exchange.target[:500])),
+                Text(str(status or "-"), style=_STATUS_STYLES.get((status or 500) // 100, "")),
+                for_people(exchange.seconds),
+                filesize.decimal(exchange.size),
+            )
+        return table
+
+    # -- the terminal
+
+    def _stop_echo(self) -> None:
+        """Keep what is typed, such as a few Enters, from shifting the picture."""
+        try:
+            modes = termios.tcgetattr(self.output.fileno())
+            self._echo = list(modes)
+            modes[3] &= ~termios.ECHO
+            termios.tcsetattr(self.output.fileno(), termios.TCSANOW, modes)
+        except termios.error:
+            self._echo = None
+
+    def _restore_echo(self) -> None:
+        # From the background, this would stop the program instead.
+        if self._echo is not None and _in_foreground(self.output):
+            termios.tcsetattr(self.output.fileno(), termios.TCSANOW, self._echo)
+
+
+def _whole(seconds: float) -> str:
+    return f"{int(seconds)} s" if seconds < 60 else for_people(seconds)
