@@ -1,0 +1,1 @@
+"""The command line of inlets, mapped onto our own client and server."""
