@@ -60,6 +60,7 @@ class Stream:
         "_discarding",
         "_end",
         "_finished",
+        "_half_closed",
         "_inbox",
         "_later",
         "_mux",
@@ -91,8 +92,9 @@ class Stream:
         self._delivering = False
         #: Whether the protocol wants no more data, having closed.
         self._discarding = False
-        #: Whether the peer's half-close waits for the inbox to be read, or is told.
+        #: Whether the peer's half-close waits for the inbox to be read, and whether it was told.
         self._finished = False
+        self._half_closed = False
         #: The end, while it waits for the inbox to be read.
         self._end: Failure | None = None
         self._calling = False
@@ -103,7 +105,10 @@ class Stream:
         """Become `protocol`'s transport, carried by the mux's `stream`."""
         self._stream = stream
         self.protocol = protocol
-        protocol.makeConnection(self)
+        try:
+            protocol.makeConnection(self)
+        except Exception:
+            self._contain()
 
     # -- ITransport and its relatives
 
@@ -129,10 +134,14 @@ class Stream:
 
     def loseConnection(self, _reason: Failure | None = None) -> None:
         """Close in order: send what was written, want nothing further."""
-        if self.connected and not self._discarding:
+        if not self._discarding:
             self._discarding = True
-            self._discard_inbox()
-            self.loseWriteConnection()
+            self._paused = False
+            self._consume_inbox()
+            if self.connected:
+                self.loseWriteConnection()
+            elif self._end is not None:  # it waited for the inbox to be read
+                self._later(self._deliver)
 
     def abortConnection(self) -> None:
         """End both directions at once; the peer is told that it was cancelled."""
@@ -143,8 +152,10 @@ class Stream:
         if self.connected:
             self.connected = False
             self._mux.reset(self._stream, code, reason)
-            self._inbox.clear()
             self._end = Failure(StreamReset(code, reason))
+        if self._end is not None:
+            self._inbox.clear()
+            self._finished = False
             self._later(self._tell_end)
 
     def getPeer(self) -> StreamAddress:
@@ -157,8 +168,8 @@ class Stream:
 
     @property
     def lingering(self) -> bool:
-        """Whether only the peer's close is still to come."""
-        return self.connected and self._discarding
+        """Whether all has been sent, and only the peer's close is still to come."""
+        return self.connected and self._discarding and not self._stream.queued
 
     # -- IConsumer
 
@@ -185,13 +196,13 @@ class Stream:
 
     def pauseProducing(self) -> None:
         """Deliver nothing until `resumeProducing`; what comes is kept, within its window."""
-        self._paused = True
+        self._paused = not self._discarding
 
     def resumeProducing(self) -> None:
-        """Deliver again."""
+        """Deliver again, from the next turn on: never from inside this call."""
         self._paused = False
-        if self._inbox or self._finished or self._end is not None:
-            self._deliver()
+        if self._waiting:
+            self._later(self._deliver)
 
     def stopProducing(self) -> None:
         """The consumer has gone."""
@@ -201,11 +212,15 @@ class Stream:
 
     def data(self, data: bytes) -> None:
         """See `inletspy.wire.mux.StreamEvents`."""
-        if self._paused or self._delivering:
+        if self._discarding:
+            if self._stream.queued:
+                # What was written is still on its way; this is for nobody.
+                self._mux.consumed(self._stream, len(data))
+            else:
+                # As TCP does when data comes for a closed socket (RFC 9293, 3.10.7.4).
+                self.reset(ResetCode.CANCELLED)
+        elif self._paused or self._delivering or self._inbox:
             self._inbox.append(data)
-        elif self._discarding:
-            # As TCP does when data comes for a closed socket (RFC 9293, 3.10.7.4).
-            self.reset(ResetCode.CANCELLED)
         else:
             self._delivering = True
             try:
@@ -214,7 +229,7 @@ class Stream:
                 self._contain()
             self._delivering = False
             self._mux.consumed(self._stream, len(data))
-            if self._inbox or self._finished or self._end is not None:
+            if self._waiting:
                 self._deliver()
 
     def finished(self) -> None:
@@ -228,8 +243,11 @@ class Stream:
             return
         self.connected = False
         self._end = Failure(ConnectionDone() if error is None else error)
-        if error is not None:
-            # A reset is now; waiting for a reader that may never come would leak the stream.
+        if error is None:
+            # To close is also to finish, where the protocol has no frame for that.
+            self._finished = not self._half_closed
+        elif not self._finished:
+            # What was cut short is of no use. What is complete still goes to its reader.
             self._consume_inbox()
         if self._calling:
             self._later(self._deliver)
@@ -240,9 +258,17 @@ class Stream:
         """See `inletspy.wire.mux.StreamEvents`."""
         if self._producer_paused:
             self._producer_paused = False
-            self._producer.resumeProducing()
+            try:
+                self._producer.resumeProducing()
+            except Exception:
+                self._contain()
 
     # -- how events reach the protocol
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether there is anything that the protocol is still to be told."""
+        return bool(self._inbox) or self._finished or self._end is not None
 
     def _deliver(self) -> None:
         """Pass on what waits, in order, as far as the protocol lets it."""
@@ -258,15 +284,18 @@ class Stream:
                     self._contain()
             self._mux.consumed(self._stream, len(data))
         self._delivering = False
-        if self._inbox:
+        if self._inbox or (self._paused and self._end is None):
             return
-        if self._finished and self._end is None:
+        if self._finished:
             self._finished = False
             self._tell_finished()
         if self._end is not None:
             self._tell_end()
 
     def _tell_finished(self) -> None:
+        self._half_closed = True
+        if self._discarding or self.protocol is None:
+            return
         if IHalfCloseableProtocol.providedBy(self.protocol):
             try:
                 self.protocol.readConnectionLost()
@@ -287,10 +316,6 @@ class Stream:
             protocol.connectionLost(end)
         except Exception:
             _log.failure("A stream's protocol failed at its end")
-
-    def _discard_inbox(self) -> None:
-        self._paused = False
-        self._consume_inbox()
 
     def _consume_inbox(self) -> None:
         while self._inbox:
