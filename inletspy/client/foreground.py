@@ -173,9 +173,16 @@ class _Ending:
     def _leave(self) -> Deferred[None] | None:
         if self.is_over:
             return None
-        # A look-up of a name can't be interrupted, and must not hold up the exit.
-        out = threading.Timer(_WAY_OUT, os._exit, (0,))
-        out.daemon = True
-        out.start()
+        _exit_soon()
         stopping = maybeDeferred(self.stops).addTimeout(_GOODBYE, self._reactor)
         return stopping.addBoth(lambda _: self._display.stop())
+
+
+def _exit_soon() -> None:
+    """See to it that the program ends, if not by itself.
+
+    A look-up of a name can't be interrupted, and the reactor would wait for it.
+    """
+    timer = threading.Timer(_WAY_OUT, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

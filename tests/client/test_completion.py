@@ -1,0 +1,67 @@
+"""The completion scripts: complete, and good shell."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from inletspy.client.cli import parser
+from inletspy.client.completion import SCRIPTS
+
+
+class CompletionTests(SynchronousTestCase):
+    def test_no_option_is_missing(self) -> None:
+        options = {
+            option.lstrip("-")
+            for action in parser()._actions
+            for option in action.option_strings
+            if option.startswith("--")
+        }
+        options.remove("token")  # exists only to say that it does not
+        for shell, script in SCRIPTS.items():
+            sign = "-l " if shell == "fish" else "--"
+            missing = {option for option in options if f"{sign}{option}" not in script}
+            self.assertEqual(missing, set(), shell)
+            self.assertNotIn("--token ", script)
+
+    def check_syntax(self, shell: str) -> None:
+        if shutil.which(shell) is None:
+            raise SkipTest(f"{shell} is not installed")
+        ran = subprocess.run(
+            [shell, "-n"], input=SCRIPTS[shell], capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+
+    def test_zsh(self) -> None:
+        self.check_syntax("zsh")
+
+    def test_fish(self) -> None:
+        self.check_syntax("fish")
+
+    def completed(self, *words: str) -> list[str]:
+        """What bash offers for the last word."""
+        if shutil.which("bash") is None:
+            raise SkipTest("bash is not installed")
+        quoted = " ".join(f"'{word}'" for word in ("tunnel", *words))
+        script = f"""{SCRIPTS["bash"]}
+COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _tunnel; printf '%s\\n' "${{COMPREPLY[@]}}" """
+        ran = subprocess.run(
+            ["bash", "--norc", "-c", script], capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        return ran.stdout.split()
+
+    def test_bash(self) -> None:
+        for words, offered in (
+            (("--na",), ["--name"]),
+            (("3000", "t"), ["tcp"]),
+            (("3000", ""), ["http", "tcp"]),
+            (("3000", "--host-header", "re"), ["rewrite"]),
+            (("3000", "--name", "x"), []),
+            (("--completion", ""), ["bash", "zsh", "fish"]),
+        ):
+            self.assertEqual(self.completed(*words), offered)
+        self.assertIn("--json", self.completed("3000", "-"))
