@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,7 +18,7 @@ from zope.interface import implementer
 __all__ = ["SpliceEnd", "splice"]
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class SpliceEnd(Protocol):
     """One of the two connections.
 
@@ -48,10 +48,13 @@ class SpliceEnd(Protocol):
         self._close_if_over()
 
     def finish(self) -> None:
-        """Half-close this connection after what was written."""
+        """Half-close this connection after what was written; close it where TLS knows no half."""
         transport: Any = self.transport
         transport.unregisterProducer()
-        transport.loseWriteConnection()
+        if ISSLTransport.providedBy(transport):
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
         self._write_over = True
         self._close_if_over()
 
@@ -74,11 +77,26 @@ class SpliceEnd(Protocol):
         else:
             transport.abortConnection()
 
+    # -- IPushProducer, for the other connection
+
+    def pauseProducing(self) -> None:
+        """The other connection takes no more for now."""
+        transport: Any = self.transport
+        transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It takes more again."""
+        transport: Any = self.transport
+        transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """It is gone; its `connectionLost` is about to say how."""
+
 
 def splice(one: SpliceEnd, two: SpliceEnd) -> None:
     """Join two ends, both of which have their transports."""
     one.other, two.other = two, one
     first: Any = one.transport
     second: Any = two.transport
-    first.registerProducer(second, True)
-    second.registerProducer(first, True)
+    first.registerProducer(two, True)
+    second.registerProducer(one, True)
