@@ -33,7 +33,8 @@ _MAX_AHEAD: Final = 65_536
 #: Seconds for which bytes are still read that nobody wants any more, so that the visitor
 #: gets to read the answer before the connection closes (RFC 9112, 9.6).
 _LINGER_SECONDS: Final = 5
-#: Seconds for which a visitor may read nothing of what waits for it.
+#: Seconds for which nothing may move: a visitor reads nothing of what waits for it, or an
+#: upstream that answers reads nothing of an upload.
 _STALL_SECONDS: Final = 300
 
 
@@ -83,12 +84,14 @@ class EdgeChannel(Protocol):
         self._reading_paused = False
         self._looping = False
         self._spliced: SpliceEnd | None = None
-        #: Seconds since anything came, or since the present state began; see `sweep`.
+        #: Seconds since the present state began, or since a part of a body came; see `sweep`.
         self._quiet = 0
         #: Seconds since the first byte of a head that is not whole yet.
         self._head_age = 0
         #: Whether the answer is out, and only the visitor's close is waited for.
         self._lingering = False
+        #: Whether the connection closes as soon as all is sent.
+        self._leaving = False
         self._began = 0.0
         self._sent = 0
 
@@ -97,8 +100,9 @@ class EdgeChannel(Protocol):
     def connectionMade(self) -> None:
         """A visitor has come."""
         transport: Any = self.transport
-        with suppress(AttributeError, OSError):  # a UNIX socket has no such option
+        with suppress(AttributeError, OSError):  # a UNIX socket has no such options
             transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
         peer = transport.getPeer()
         self.address = getattr(peer, "host", "unix").removeprefix("::ffff:")
         port = getattr(peer, "port", 0)
@@ -108,15 +112,13 @@ class EdgeChannel(Protocol):
         self.site.joined(self)
         transport.registerProducer(self, True)
         self._counted = self.site.count_visitor(self.address)
-        if not self._counted:
-            self._say_goodbye(pages.TOO_MANY_CONNECTIONS)
 
     def dataReceived(self, data: bytes) -> None:
         """Read requests and their bodies."""
-        self._quiet = 0
         if self._spliced is not None:
             self._spliced.dataReceived(data)
         elif self._body is not None:
+            self._quiet = 0
             self._read_body(data)
         elif self._exchange is not None:
             self._buffer += data
@@ -161,6 +163,7 @@ class EdgeChannel(Protocol):
     def abort(self) -> None:
         """Cut the connection, so that the visitor sees that something is missing."""
         if self._connected:
+            self._connected = False
             self.closing = True
             transport: Any = self.transport
             transport.abortConnection()
@@ -178,8 +181,12 @@ class EdgeChannel(Protocol):
 
     def _close(self) -> None:
         self.closing = True
-        if self._connected:
-            self.transport.loseConnection()  # type: ignore[union-attr]
+        if self._connected and not self._leaving:
+            self._leaving = True
+            self._quiet = 0
+            transport: Any = self.transport
+            transport.unregisterProducer()  # a paused one would hold the close up for ever
+            transport.loseConnection()
 
     # -- reading
 
@@ -219,9 +226,13 @@ class EdgeChannel(Protocol):
             self._hand_over(raw)
             return False
         self._body = body_for(request.framing, request.length)
-        self._exchange = exchange = self.site.resource.exchange(self, request)
-        if exchange is not None:
-            exchange.start()
+        if self._counted:
+            self._exchange = exchange = self.site.resource.exchange(self, request)
+            if exchange is not None:
+                exchange.start()
+        else:
+            self.closing = True
+            self.answer_page(pages.TOO_MANY_CONNECTIONS)
         if self._body is not None and self._buffer:
             data, self._buffer = self._buffer, b""
             self._read_body(data)
@@ -287,7 +298,9 @@ class EdgeChannel(Protocol):
         request = self._request
         if request is None:
             return
-        keep_alive = request.keep_alive and not self.closing and bool(request.minor)
+        # A visitor that waits for leave to send its body may send it or not after this.
+        in_doubt = request.expects_continue and self._body is not None
+        keep_alive = bool(request.minor) and request.keep_alive and not (self.closing or in_doubt)
         self.closing = not keep_alive
         self.write(
             pages.render(
@@ -308,6 +321,9 @@ class EdgeChannel(Protocol):
         exchange, self._exchange = self._exchange, None
         self._body = None
         self._buffer = b""
+        if self._discarding:  # the answer is out already
+            self._linger()
+            return
         if exchange is not None:
             exchange.cancel()
             self._record(exchange.status or error.status)
@@ -326,16 +342,21 @@ class EdgeChannel(Protocol):
 
     def _linger(self) -> None:
         # Closing with bytes unread would reset the connection and take the answer with it.
-        transport: Any = self.transport
-        if not self._connected or ISSLTransport.providedBy(transport):
-            self._close()
+        self._discarding = False
+        if ISSLTransport.providedBy(self.transport):
+            self._close()  # which waits for the visitor to close, too
             return
         self.closing = True
         self._lingering = True
         self._quiet = 0
-        transport.unregisterProducer()
-        transport.loseWriteConnection()
+        self._finish_writing()
         self.resume_reading()
+
+    def _finish_writing(self) -> None:
+        transport: Any = self.transport
+        if self._connected and not ISSLTransport.providedBy(transport):
+            transport.unregisterProducer()
+            transport.loseWriteConnection()
 
     # -- the course of an exchange
 
@@ -348,8 +369,10 @@ class EdgeChannel(Protocol):
 
     def _next(self) -> None:
         self._quiet = 0
-        if self._body is not None and self._connected:
-            return  # the rest of an upload is still being discarded
+        if self._body is not None:  # the rest of an upload is still being discarded
+            if self.closing:
+                self._finish_writing()
+            return
         if self.closing:
             self._close()
             return
@@ -429,22 +452,29 @@ class EdgeChannel(Protocol):
         settings = self.site.settings.current
         if self._spliced is not None:
             return
-        if self._lingering or self._discarding:
-            if self._quiet > _LINGER_SECONDS:
-                self._close()
-        elif self.paused:
+        if self._leaving or self.paused:
             if self._quiet > _STALL_SECONDS:
                 self.abort()
-        elif self._body is not None and not self._reading_paused:
+        elif self._lingering or self._discarding:
+            if self._quiet > _LINGER_SECONDS:
+                self._close()
+        elif self._body is not None and not self._reading_paused and not self._waits_to_go_on:
             if self._quiet > settings.body_idle_seconds:
                 self._refuse(HeadError("not come in time", 408))
         elif exchange is not None:
             exchange.sweeps += 1
-            if not exchange.status and exchange.sweeps > settings.response_timeout_seconds:
-                exchange.timed_out()
+            if not exchange.status:
+                if exchange.sweeps > settings.response_timeout_seconds:
+                    exchange.timed_out()
+            elif self._body is not None and self._quiet > _STALL_SECONDS:
+                self.abort()
         elif self._buffer:
             self._head_age += 1
             if self._head_age > settings.head_timeout_seconds:
                 self._refuse(HeadError("not come in time", 408))
-        elif self._quiet > settings.keep_alive_seconds:
+        elif self._quiet > (settings.keep_alive_seconds if self._counted else _LINGER_SECONDS):
             self._close()
+
+    @property
+    def _waits_to_go_on(self) -> bool:
+        return self._exchange is not None and self._exchange.awaited

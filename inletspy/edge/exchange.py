@@ -37,8 +37,9 @@ class Exchange:
     Attributes:
         request: its head.
         pool: the upstream connections of its service.
+        awaited: whether the visitor may be waiting for leave to send the body.
         framing_differs: whether the visitor gets another framing than the upstream's.
-        sweeps: seconds that the upstream has not begun to answer.
+        sweeps: seconds that the upstream has neither begun to answer nor taken anything.
         status: of the answer; 0 before there is one.
     """
 
@@ -49,6 +50,7 @@ class Exchange:
         "_head",
         "_request_over",
         "_wrap_chunks",
+        "awaited",
         "framing_differs",
         "pool",
         "request",
@@ -61,6 +63,7 @@ class Exchange:
     ) -> None:
         self.request = request
         self.pool = pool
+        self.awaited = request.expects_continue
         self.framing_differs = False
         self.sweeps = 0
         self.status = 0
@@ -100,14 +103,16 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """A part of the request's body, with its chunk framing if it has one."""
+        self.awaited = False
+        self.sweeps = 0
         self.pool.bytes_in += len(data)
         if self._connection is not None:
             self._connection.transport.write(data)  # type: ignore[union-attr]
 
     def body_over(self) -> None:
         """The request is complete."""
-        self._request_over = True
         self._release_visitor()
+        self._request_over = True
         if self._answered:
             self._over()
 
@@ -123,7 +128,7 @@ class Exchange:
 
     def cancel(self) -> None:
         """The visitor has gone, or waits no longer: the upstream need not go on."""
-        connection, self._connection = self._connection, None
+        connection = self._part()
         if connection is not None:
             connection.abort()
 
@@ -131,6 +136,8 @@ class Exchange:
 
     def informational(self, head: ResponseHead) -> None:
         """A 1xx answer: the final one follows."""
+        self.awaited = False
+        self.sweeps = 0
         if self.request.minor:  # HTTP/1.0 knows none (RFC 9110, 15.2)
             self._channel.write(head.forward())
 
@@ -156,9 +163,8 @@ class Exchange:
         channel = self._channel
         request = self.request
         self.status = head.status
-        keep_alive = request.keep_alive and not channel.closing
+        keep_alive = request.keep_alive and not (channel.closing or self.awaited)
         extra = b""
-        unframed = False
         if head.framing == CLOSE:
             if request.minor:
                 self._wrap_chunks = self.framing_differs = True
@@ -166,14 +172,14 @@ class Exchange:
             else:
                 keep_alive = False
         elif head.framing == CHUNKED and not request.minor:
-            self.framing_differs = unframed = True
+            self.framing_differs = True
             keep_alive = False
         if not keep_alive:
             channel.closing = True
             extra += b"Connection: close\r\n"
         elif not request.minor:
             extra += b"Connection: keep-alive\r\n"
-        return head.forward(extra, unframed)
+        return head.forward(extra, unframed=not request.minor)
 
     def reframe(self, content: bytes) -> bytes:
         """Content in the visitor's framing, where that is not the upstream's."""
@@ -191,25 +197,27 @@ class Exchange:
             self._channel.write(b"0\r\n\r\n")
         if self._request_over:
             self._over()
-        elif self._connection is not None and not self._connection.reusable:
-            # It has said all it will, and is closing: the rest of the request is for nobody.
+        elif self.awaited or (self._connection is not None and not self._connection.reusable):
+            # It has said all it will: the rest of the request, if it comes, is for nobody.
             self._channel.discard_body()
             self._over()
         # Else the upstream may still be reading, as a server that answers early does.
 
     def upstream_broken(self) -> None:
         """The upstream sent something that is not HTTP; its connection is cut already."""
-        self._connection = None
+        self._part()
         self._fail(pages.BROKEN)
 
     def upstream_lost(self, reason: Failure) -> None:
         """The upstream's connection has ended before the exchange was over."""
-        connection, self._connection = self._connection, None
+        connection = self._part()
         if self._answered:
             self._channel.discard_body()
             self._over()
         elif self.status:
             self._channel.abort()
+        elif self.pool.service.session.link is None:
+            self._fail(pages.CLIENT_AWAY)
         elif connection is not None and connection.used and self._may_repeat(connection):
             # It was closing as we wrote (RFC 9112, 9.3.1).
             self._send(fresh=True)
@@ -235,15 +243,25 @@ class Exchange:
             self._channel.answer_page(page)
 
     def _over(self) -> None:
-        connection, self._connection = self._connection, None
+        connection = self._part()
         if connection is not None:
             if self._channel.paused:
                 connection.transport.resumeProducing()  # type: ignore[union-attr]
-            connection.release()
+            if self._request_over:
+                connection.release()
+            else:
+                connection.close()
         self._channel.exchange_over()
 
+    def _part(self) -> UpstreamConnection | None:
+        """Have nothing more to do with the connection."""
+        if not self._request_over:
+            self._release_visitor()
+        connection, self._connection = self._connection, None
+        return connection
+
     def _release_visitor(self) -> None:
-        """The upload is over; what is left in the stream no longer concerns the visitor."""
+        """No more of the upload goes into the stream; what is left there holds nobody up."""
         if self._connection is not None:
             self._connection.transport.unregisterProducer()  # type: ignore[union-attr]
         self._channel.resume_reading()

@@ -103,7 +103,8 @@ def render(page: Page, accept: bytes | None, *, head_only: bool, keep_alive: boo
         head_only: leave out the body, for HEAD.
         keep_alive: whether the connection goes on.
     """
-    if accept is not None and b"json" in accept and b"text/html" not in accept:
+    accepted = accept.lower() if accept is not None else b""
+    if b"json" in accepted and b"text/html" not in accepted:
         kind = "application/json"
         body = json.dumps({"error": page.error, "title": page.title, "detail": page.text}) + "\n"
     else:

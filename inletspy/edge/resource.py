@@ -107,8 +107,9 @@ class HostProxyResource(Resource):
             self._id_count += 1
             extra += b"X-Request-Id: %b%08x\r\n" % (self._id_prefix, self._id_count)
         host = pool.host
-        if host is None and request.authority and not request.has_host:
-            host = request.authority  # RFC 9112, 3.2.2: the target's, where there is no Host
+        if host is None and not request.has_host:
+            # RFC 9112, 3.2.2: the target's, where there is no Host
+            host = request.authority or pool.authority
         return request.forward(extra, host, keep)
 
     def _forwarded(self, channel: EdgeChannel, request: RequestHead) -> bytes:

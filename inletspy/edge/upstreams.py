@@ -7,9 +7,11 @@ used again. What is sent and what becomes of an answer, the exchange decides.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -31,6 +33,10 @@ _MAX_IDLE: Final = 128
 #: Sweeps, one a second, that a connection may be idle. Below the five seconds after
 #: which popular servers close theirs, so that few requests meet a closing connection.
 _MAX_IDLE_SWEEPS: Final = 4
+
+_match_host = re.compile(
+    r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?"
+).fullmatch
 
 
 @implementer(IHalfCloseableProtocol)
@@ -170,7 +176,7 @@ class UpstreamConnection(Protocol):
         if self.spliced is not None:
             self.spliced.readConnectionLost()
             return
-        self._upstream_finished()
+        self._over(connectionDone)
         self.transport.loseConnection()  # type: ignore[union-attr]
 
     def writeConnectionLost(self) -> None:
@@ -183,23 +189,19 @@ class UpstreamConnection(Protocol):
         if self.spliced is not None:
             self.spliced.connectionLost(reason)
             return
-        self._pool.forget(self)
-        exchange = self._exchange
-        if exchange is not None:
-            self._exchange = None
-            exchange.upstream_lost(reason)
+        self._over(reason)
 
-    def _upstream_finished(self) -> None:
+    def _over(self, reason: Failure) -> None:
         """End an answer whose end is the connection's, or one that was cut short."""
         self._pool.forget(self)
-        exchange = self._exchange
+        exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
-        if self._head is not None and self._head.framing == CLOSE:
+        by_close = self._head is not None and self._head.framing == CLOSE
+        if by_close and reason.check(ConnectionDone):
             exchange.answered()
         else:
-            self._exchange = None
-            exchange.upstream_lost(Failure(connectionDone.value))
+            exchange.upstream_lost(reason)
 
 
 class UpstreamPool:
@@ -207,6 +209,7 @@ class UpstreamPool:
 
     Attributes:
         service: whose they are.
+        authority: host and port of the upstream.
         host: the Host to send instead of the visitor's, or None.
         requests: requests so far.
         bytes_in, bytes_out: from and to visitors, heads included.
@@ -215,7 +218,8 @@ class UpstreamPool:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.host = _host_for(service)
+        self.authority = service.address.authority.encode() if service.address else b""
+        self.host = _host_for(service, self.authority)
         self.requests = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -272,11 +276,11 @@ class UpstreamPool:
             self._idle.popleft().close()
 
 
-def _host_for(service: Service) -> bytes | None:
-    """The Host that the service's option `host_header` asks for."""
+def _host_for(service: Service, authority: bytes) -> bytes | None:
+    """The Host that the service's option `host_header` asks for, if it is fit for one."""
     wanted = service.offer.options.get("host_header", "preserve")
-    if wanted == "preserve" or not isinstance(wanted, str):
-        return None
     if wanted == "rewrite":
-        return service.address.authority.encode() if service.address is not None else None
-    return wanted.encode("ascii", "ignore")
+        return authority
+    if wanted == "preserve" or not isinstance(wanted, str) or _match_host(wanted) is None:
+        return None
+    return wanted.encode()
