@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
+from twisted.internet.abstract import isIPv6Address
+
 from inletspy.compat.flags import FlagValue
 from inletspy.config import default_data_dir
 from inletspy.errors import UsageError
@@ -106,8 +108,8 @@ def _address(text: str, source: str) -> tuple[str, int]:
     """The host, and the port or 0, in `HOST` or `HOST:PORT`."""
     match = _match_address(text)
     if match is None:
-        if re.fullmatch(r"[0-9A-Fa-f:.]+", text):
-            return text, 0  # an IPv6 address by itself
+        if isIPv6Address(text):
+            return text, 0
         raise UsageError(f"{source}: {text!r} is no address")
     host = match[1] or match[2]
     return ("" if host in _EVERYWHERE else host), _port(match[3], source) if match[3] else 0
