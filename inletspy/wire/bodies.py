@@ -11,7 +11,7 @@ import re
 from typing import Final, Protocol
 
 from inletspy.errors import HeadError
-from inletspy.wire.http1 import CHUNKED, CLOSE, SIZED
+from inletspy.wire.fields import CHUNKED, CLOSE, SIZED, TOKEN, VALUE
 
 __all__ = ["Body", "ChunkedBody", "CloseBody", "SizedBody", "body_for", "chunk"]
 
@@ -19,11 +19,12 @@ __all__ = ["Body", "ChunkedBody", "CloseBody", "SizedBody", "body_for", "chunk"]
 MAX_SIZE_LINE: Final = 4096
 MAX_TRAILERS: Final = 65536
 
-_match_size_line = re.compile(
-    rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*+)?\r\n"
-).fullmatch
+_match_size_line = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;" + VALUE + rb")?\r\n").fullmatch
+#: A program that takes trailers for headers must not find framing or routing in them
+#: (RFC 9110, 6.5.1).
 _match_trailer_line = re.compile(
-    rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n"
+    rb"(?!(?:content-length|transfer-encoding|host):)" + TOKEN + rb":" + VALUE + rb"\r\n",
+    re.IGNORECASE,
 ).fullmatch
 
 
@@ -120,18 +121,19 @@ class ChunkedBody:
                 pieces.append(data[position:end])
             self._left -= end - position
             position = end
-        while self._left in (1, 2) and position < len(data):
-            if data[position] != (0x0D if self._left == 2 else 0x0A):
+        if self._left <= 2:
+            # Its CRLF, or as much of it as is missing and has come.
+            line_end = data[position : position + self._left]
+            if not b"\r\n".startswith(line_end, 2 - self._left):
                 raise HeadError("a chunk does not end with CRLF")
-            self._left -= 1
-            position += 1
+            self._left -= len(line_end)
+            position += len(line_end)
         return position
 
     def _feed_line(self, data: bytes, position: int) -> int:
-        limit = MAX_TRAILERS if self._in_trailers else MAX_SIZE_LINE
         end = data.find(b"\n", position) + 1
         line = self._line + (data[position:end] if end else data[position:])
-        if len(line) > limit:
+        if len(line) > (MAX_TRAILERS if self._in_trailers else MAX_SIZE_LINE):
             raise HeadError("a chunk's size line or trailer is too long")
         if not end:
             self._line = line

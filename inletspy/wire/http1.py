@@ -1,19 +1,35 @@
-"""HTTP/1.1 heads as a strict proxy reads and rewrites them (RFC 9112, RFC 9110).
+"""Request heads as a strict proxy reads and rewrites them (RFC 9112, RFC 9110).
 
 Owns what may pass: a head is checked whole by one compiled expression, and the few
 fields that a proxy acts on are found by a second one on a lower-cased copy. What can't
 be understood in one way only is refused, so that two programs never disagree on where
-a message ends. It holds no connection state and never sees a socket; message bodies
-are in `bodies`.
+a message ends. It holds no connection state and never sees a socket. Response heads
+(`responses`) are had from here as well; message bodies are in `bodies`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from inletspy.errors import HeadError
+from inletspy.wire.fields import (
+    CHUNKED,
+    CLOSE,
+    FIELDS,
+    MAX_FIELDS,
+    MAX_HEAD,
+    NO_BODY,
+    SIZED,
+    TOKEN,
+    Span,
+    content_length,
+    list_items,
+    lower_lines,
+    named_spans,
+    without,
+)
+from inletspy.wire.responses import ResponseHead, parse_response
 
 __all__ = [
     "CHUNKED",
@@ -29,50 +45,25 @@ __all__ = [
     "parse_response",
 ]
 
-#: How the end of a message's body is found (RFC 9112, 6.3).
-NO_BODY: Final = 0
-SIZED: Final = 1
-CHUNKED: Final = 2
-CLOSE: Final = 3
-
-#: The longest head, in bytes, and the most fields in it.
-MAX_HEAD: Final = 65536
-MAX_FIELDS: Final = 100
-
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-#: A field value: visible bytes, obs-text, space and tab (RFC 9110, 5.5).
-_VALUE = rb"[^\x00-\x08\x0a-\x1f\x7f]*+"
-_FIELDS = rb"((?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+)\r\n"
-
 _match_request = re.compile(
-    rb"(" + _TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/1\.([01])\r\n" + _FIELDS
-).fullmatch
-_match_response = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})( " + _VALUE + rb")?\r\n" + _FIELDS
+    rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/1\.([01])\r\n" + FIELDS
 ).fullmatch
 
-# The look-ahead makes the expression fail on the first byte of most fields.
-_find_request_fields = re.compile(
-    rb"(?:^|\n)(?=[hctuekpfx])(host|connection|content-length|transfer-encoding|upgrade|expect"
-    rb"|te|keep-alive|proxy-connection|forwarded|x-forwarded-[^:]*+|x-real-ip|x-request-id)"
-    rb":[ \t]*+([^\r]*+)\r"
-).finditer
-_find_response_fields = re.compile(
-    rb"(?:^|\n)(?=[ctukp])(connection|content-length|transfer-encoding|trailer|upgrade|keep-alive"
-    rb"|proxy-connection):[ \t]*+([^\r]*+)\r"
+# The look-ahead makes the expression fail on the first byte of most fields. Many
+# programs can't tell `_` from `-` in a field's name, so neither passes for forwarding.
+_find_fields = re.compile(
+    rb"\n(?=[hctuekpfx])(host|connection|content-length|transfer-encoding|upgrade|expect"
+    rb"|te|keep-alive|proxy-connection|forwarded|x[-_]forwarded[-_][^:]*+|x[-_]real[-_]ip"
+    rb"|x-request-id):[ \t]*+([^\r]*+)\r"
 ).finditer
 
+#: Host and port; the host is the first group, or the second if it is an IP literal.
 _match_authority = re.compile(
-    rb"(?:([a-z0-9_-][a-z0-9._-]*)|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?"
+    rb"(?:([a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?)\.?|(\[[0-9a-f:.]+\]))(?::[0-9]{0,5})?"
 ).fullmatch
 _match_absolute = re.compile(rb"https?://([^/?#@]*)(?:[/?].*)?", re.IGNORECASE).fullmatch
 
-#: Fields that a `Connection` option can't take away, since routing and framing rest on them.
-_NEVER_HOP_BY_HOP = frozenset((b"host", b"content-length", b"transfer-encoding", b"trailer"))
-_KNOWN_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"proxy-connection", b""))
-_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
-
-Span = tuple[int, int]
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 
 
 def check_partial_head(data: bytes) -> None:
@@ -82,47 +73,13 @@ def check_partial_head(data: bytes) -> None:
         HeadError: a bare LF or CR, a NUL, or more bytes than a head may have.
     """
     if len(data) > MAX_HEAD:
-        if b"\r\n" not in data:
-            raise HeadError("the request line is too long", 414)
-        raise HeadError("the head is too long", 431)
-    if b"\n" in data and data.count(b"\n") != data.count(b"\r\n"):
-        raise HeadError("a line ends without CR")
+        raise _too_long(data)
+    lines = data.count(b"\r\n")
+    # The last byte may be a CR whose LF is still to come.
+    if data.count(b"\n") != lines or data.count(b"\r", 0, -1) > lines:
+        raise HeadError("a line does not end with CRLF")
     if b"\0" in data:
         raise HeadError("a NUL byte in the head")
-
-
-def _without(lines: bytes, spans: Iterable[Span]) -> bytes:
-    """The field lines less those at `spans`, which may come in any order."""
-    kept = []
-    position = 0
-    for start, end in sorted(spans):
-        if start > position:
-            kept.append(lines[position:start])
-        position = max(position, end)
-    kept.append(lines[position:])
-    return b"".join(kept)
-
-
-def _content_length(value: bytes) -> int:
-    """The value of a Content-Length field (RFC 9110, 8.6)."""
-    if not value.isdigit() or len(value) > 18:
-        raise HeadError("malformed Content-Length")
-    return int(value)
-
-
-def _options(connection: bytes) -> list[bytes]:
-    return [option.strip(b" \t") for option in connection.split(b",")]
-
-
-def _named_spans(lines: bytes, lower: bytes, options: list[bytes]) -> list[Span]:
-    """Where the fields stand that `Connection` names besides the usual (RFC 9110, 7.6.1)."""
-    spans = []
-    for option in options:
-        if option in _KNOWN_OPTIONS or option in _NEVER_HOP_BY_HOP:
-            continue
-        for match in re.finditer(rb"(?:^|\n)(" + re.escape(option) + rb":[^\r]*+\r\n)", lower):
-            spans.append(match.span(1))
-    return spans
 
 
 class RequestHead:
@@ -174,16 +131,18 @@ class RequestHead:
         self.expects_continue = False
         self.has_request_id = False
         self.authority = b""
+        self.host = b""
         self._trailers = False
         self._host_span: Span | None = None
         self._hop_by_hop: list[Span] = []
         self._forwarding: list[Span] = []
         self._read_fields()
-        self._check_target()
-        match = _match_authority(self.authority)
-        if match is None and (self.authority or minor):
-            raise HeadError("malformed Host" if self._host_span else "no Host")
-        self.host = self._host_of(self.authority)
+        if self._host_span is not None:
+            self.host = _host_of(self.authority, "Host")
+        elif minor:
+            raise HeadError("no Host")
+        if target[:1] != b"/" or method == b"CONNECT":
+            self._read_target()
 
     @property
     def has_host(self) -> bool:
@@ -224,42 +183,40 @@ class RequestHead:
         spans = self._hop_by_hop
         if not keep_forwarding and self._forwarding:
             spans = spans + self._forwarding
+        if host is not None and self._host_span is not None:
+            spans = [*spans, self._host_span]
         lines = self.lines
-        if host is not None:
-            if self._host_span is not None:
-                spans = [*spans, self._host_span]
-            extra = b"Host: " + host + b"\r\n" + extra
         if spans:
-            lines = _without(lines, spans)
+            lines = without(lines, spans)
+        if host is not None:
+            lines = b"Host: " + host + b"\r\n" + lines
         if self.upgrade:
             extra += b"Connection: Upgrade\r\nUpgrade: " + self.upgrade + b"\r\n"
         elif self._trailers:
             extra += b"Connection: TE\r\nTE: trailers\r\n"
-        return b"".join(
-            (self.method, b" ", self.target, b" HTTP/1.1\r\n", lines, extra, b"\r\n")
-        )
+        return b"".join((self.method, b" ", self.target, b" HTTP/1.1\r\n", lines, extra, b"\r\n"))
 
     def _read_fields(self) -> None:
-        lower = self.lines.lower()
+        lower = lower_lines(self.lines)
         hop_by_hop = self._hop_by_hop
         connection: list[bytes] = []
-        upgrade_span: Span | None = None
+        upgrades: list[Span] = []
         chunked = False
         length: int | None = None
-        for match in _find_request_fields(lower):
+        for match in _find_fields(lower):
             name, value = match.groups()
             value = value.rstrip(b" \t")
-            span = (match.start(1), match.end() + 1)
+            span = match.span()
             if name == b"host":
                 if self._host_span is not None:
                     raise HeadError("more than one Host")
                 self._host_span = span
                 self.authority = value
             elif name == b"connection":
-                connection += _options(value)
+                connection += list_items(value)
                 hop_by_hop.append(span)
             elif name == b"content-length":
-                number = _content_length(value)
+                number = content_length(value)
                 if length is not None:
                     if number != length:
                         raise HeadError("differing Content-Length fields")
@@ -270,7 +227,7 @@ class RequestHead:
                     raise HeadError("a Transfer-Encoding other than chunked")
                 chunked = True
             elif name == b"upgrade":
-                upgrade_span = span
+                upgrades.append(span)
                 hop_by_hop.append(span)
             elif name == b"expect":
                 if value != b"100-continue":
@@ -280,7 +237,7 @@ class RequestHead:
                 else:
                     hop_by_hop.append(span)  # HTTP/1.0 can't mean it (RFC 9110, 10.1.1)
             elif name == b"te":
-                self._trailers |= b"trailers" in value
+                self._trailers |= b"trailers" in list_items(value)
                 hop_by_hop.append(span)
             elif name == b"x-request-id":
                 self.has_request_id = True
@@ -300,143 +257,37 @@ class RequestHead:
             self.minor == 1 or b"keep-alive" in connection
         )
         if connection:
-            if upgrade_span is not None and b"upgrade" in connection and self.minor:
-                start, end = upgrade_span
-                self.upgrade = self.lines[start + 8 : end - 2].strip(b" \t")
-            hop_by_hop += _named_spans(self.lines, lower, connection)
+            if upgrades and b"upgrade" in connection and self.minor:
+                values = [self.lines[start + 8 : end - 2].strip(b" \t") for start, end in upgrades]
+                self.upgrade = b", ".join(filter(None, values))
+            # What a proxy in front said about the visitor is not the visitor's to take away.
+            hop_by_hop += [s for s in named_spans(lower, connection) if s not in self._forwarding]
 
-    def _check_target(self) -> None:
-        """Check the target's form, and let an absolute one say the host (RFC 9112, 3.2)."""
-        target = self.target
-        if target[:1] == b"/" or (target == b"*" and self.method == b"OPTIONS"):
-            return
+    def _read_target(self) -> None:
+        """Check a target other than a path, and let it say the host (RFC 9112, 3.2)."""
         if self.method == b"CONNECT":
             raise HeadError("CONNECT is not served here", 501)
-        match = _match_absolute(target)
+        if self.target == b"*" and self.method == b"OPTIONS":
+            return
+        match = _match_absolute(self.target)
         if match is None:
             raise HeadError("malformed request target")
         authority = match[1].lower()
+        host = _host_of(authority, "request target")
         # A front end that trusts Host and a back end that trusts the target must agree.
-        if self.authority and self._host_of(self.authority) != self._host_of(authority):
+        if self._host_span is not None and self.host != host:
             raise HeadError("the request target and Host name different hosts")
         self.authority = authority
-
-    @staticmethod
-    def _host_of(authority: bytes) -> bytes:
-        if authority[:1] == b"[":
-            return authority.partition(b"]")[0] + b"]"
-        host = authority.partition(b":")[0]
-        return host[:-1] if host[-1:] == b"." else host
+        self.host = host
 
 
-class ResponseHead:
-    """A response's head that has passed every check.
-
-    Attributes:
-        status: the status code.
-        minor: the upstream's minor version, 0 or 1.
-        framing: NO_BODY, SIZED, CHUNKED or CLOSE.
-        length: the body's bytes where framing is SIZED, else 0.
-        keep_alive: whether the upstream takes another request on the connection.
-    """
-
-    __slots__ = (
-        "_framing_spans",
-        "_hop_by_hop",
-        "_upgrade",
-        "framing",
-        "keep_alive",
-        "length",
-        "lines",
-        "minor",
-        "raw",
-        "reason",
-        "status",
-    )
-
-    def __init__(
-        self, raw: bytes, minor: int, status: int, reason: bytes, lines: bytes, method: bytes
-    ) -> None:
-        self.raw = raw
-        self.minor = minor
-        self.status = status
-        self.reason = reason
-        self.lines = lines
-        self.framing = CLOSE
-        self.length = 0
-        self.keep_alive = minor == 1
-        self._upgrade = b""
-        self._hop_by_hop: list[Span] = []
-        self._framing_spans: list[Span] = []
-        self._read_fields(method)
-
-    @property
-    def informational(self) -> bool:
-        """Whether a further head follows (RFC 9110, 15.2)."""
-        return self.status < 200 and self.status != 101
-
-    def forward(self, extra: bytes = b"", unframed: bool = False) -> bytes:
-        """The head to send to the visitor.
-
-        Args:
-            extra: complete field lines to add.
-            unframed: leave out Transfer-Encoding and Trailer, for a visitor whose
-                version knows neither.
-        """
-        if not self._hop_by_hop and not extra and not unframed and self.minor:
-            return self.raw
-        spans = self._hop_by_hop + self._framing_spans if unframed else self._hop_by_hop
-        lines = _without(self.lines, spans) if spans else self.lines
-        if self.status == 101:
-            extra += b"Connection: Upgrade\r\nUpgrade: " + self._upgrade + b"\r\n"
-        return b"HTTP/1.1 %d%b\r\n%b%b\r\n" % (self.status, self.reason, lines, extra)
-
-    def _read_fields(self, method: bytes) -> None:
-        lower = self.lines.lower()
-        connection: list[bytes] = []
-        chunked = False
-        length: int | None = None
-        for match in _find_response_fields(lower):
-            name, value = match.groups()
-            value = value.rstrip(b" \t")
-            span = (match.start(1), match.end() + 1)
-            if name == b"content-length":
-                number = _content_length(value)
-                if length is not None:
-                    if number != length:
-                        raise HeadError("differing Content-Length fields")
-                    self._hop_by_hop.append(span)
-                length = number
-            elif name == b"transfer-encoding":
-                if value != b"chunked" or chunked or not self.minor:
-                    raise HeadError("a Transfer-Encoding other than chunked")
-                chunked = True
-                self._framing_spans.append(span)
-            elif name == b"trailer":
-                self._framing_spans.append(span)
-            else:
-                self._hop_by_hop.append(span)
-                if name == b"connection":
-                    connection += _options(value)
-                elif name == b"upgrade":
-                    self._upgrade = self.lines[span[0] + 8 : span[1] - 2].strip(b" \t")
-        if chunked and length is not None:
-            raise HeadError("Content-Length with Transfer-Encoding")
-        if self.status < 200 or self.status in (204, 304) or method == b"HEAD":
-            self.framing = NO_BODY
-        elif chunked:
-            self.framing = CHUNKED
-        elif length is not None:
-            self.framing = SIZED if length else NO_BODY
-            self.length = length
-        if connection:
-            if b"close" in connection:
-                self.keep_alive = False
-            elif b"keep-alive" in connection:
-                self.keep_alive = True
-            self._hop_by_hop += _named_spans(self.lines, lower, connection)
-        if self.framing == CLOSE:
-            self.keep_alive = False
+def _host_of(authority: bytes, source: str) -> bytes:
+    """The host in a lower-case authority, without port and trailing dot."""
+    match = _match_authority(authority)
+    if match is None:
+        raise HeadError(f"malformed {source}")
+    host: bytes = match[1] or match[2]
+    return host
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -448,32 +299,21 @@ def parse_request(head: bytes) -> RequestHead:
     Raises:
         HeadError: it must be refused, with the error's status.
     """
+    if len(head) > MAX_HEAD:
+        raise _too_long(head)
     match = _match_request(head)
     if match is None:
         raise _fault(head)
     method, target, minor, lines = match.groups()
-    if len(head) > MAX_HEAD or lines.count(b"\n") > MAX_FIELDS:
-        raise HeadError("the head is too long", 431)
+    if lines.count(b"\n") > MAX_FIELDS:
+        raise HeadError("the head has too many fields", 431)
     return RequestHead(method, target, 1 if minor == b"1" else 0, lines)
 
 
-def parse_response(head: bytes, method: bytes) -> ResponseHead:
-    """Read a response's head.
-
-    Args:
-        head: from the status line to the empty line, both included.
-        method: of the request that it answers.
-
-    Raises:
-        HeadError: it can't be passed on.
-    """
-    match = _match_response(head)
-    if match is None:
-        raise HeadError("malformed response head")
-    minor, status, reason, lines = match.groups()
-    if len(head) > MAX_HEAD or lines.count(b"\n") > 2 * MAX_FIELDS:
-        raise HeadError("the response head is too long")
-    return ResponseHead(head, 1 if minor == b"1" else 0, int(status), reason or b"", lines, method)
+def _too_long(head: bytes) -> HeadError:
+    if head.find(b"\r\n", 0, MAX_HEAD) < 0:
+        return HeadError("the request line is too long", 414)
+    return HeadError("the head is too long", 431)
 
 
 def _fault(head: bytes) -> HeadError:
@@ -482,7 +322,7 @@ def _fault(head: bytes) -> HeadError:
     version = re.search(rb" HTTP/([0-9])\.[0-9]$", line)
     if version and re.search(rb" HTTP/1\.[01]$", line) is None:
         return HeadError("an HTTP version that is not served here", 505)
-    if re.fullmatch(_TOKEN + rb" [^\x00-\x20\x7f]++ HTTP/1\.[01]", line) is None:
+    if re.fullmatch(TOKEN + rb" [^\x00-\x20\x7f]++ HTTP/1\.[01]", line) is None:
         return HeadError("malformed request line")
     if re.search(rb"(?:^|\n)[ \t]", lines):
         return HeadError("a folded header line")
