@@ -1,0 +1,1 @@
+"""Tests of the protocol code: bytes in, events and bytes out."""
