@@ -178,11 +178,10 @@ def display_for(
 async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
     async def ask(backend: str, token: str) -> Access:
         # Loaded where it is needed only: it takes as long as all the rest.
-        from twisted.web.client import Agent
+        from inletspy.client.platform import agent_for, ask_platform
 
-        from inletspy.client.platform import ask_platform
-
-        return await ask_platform(Agent(reactor), reactor, backend, token)
+        agent = agent_for(reactor, backend, environ)
+        return await ask_platform(agent, reactor, backend, token)
 
     config = await load(arguments.wishes, environ, ask)
     if config.insecure:

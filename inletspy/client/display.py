@@ -166,6 +166,8 @@ class Display:
         self.show_upstream_down(offer, text, reason)
 
     def _exchanged(self, offer: ServiceOffer, exchange: Exchange) -> None:
+        if exchange.status is not None:
+            self._watches[offer.name].answered()
         self.show_request(offer, exchange)
         if exchange.excerpt and offer.name not in self._hinted:
             hint = refusal_hint(exchange, self.config.restart)
@@ -186,6 +188,9 @@ class LinesDisplay(Display):
     upstream. All else is text for people, with a word and a colon before it.
     """
 
+    #: Why the tunnel is down, as it was said already.
+    _reason = ""
+
     def show_ready(self) -> None:
         """See `Display`."""
         for name, address in self.addresses.items():
@@ -193,14 +198,16 @@ class LinesDisplay(Display):
 
     def show_reconnected(self, changed: bool) -> None:
         """See `Display`."""
+        self._reason = ""
         self._say("reconnected: the tunnel is up again")
         if changed:
             self.show_ready()
 
     def show_disconnected(self, reason: str, retry_in: float) -> None:
         """See `Display`."""
-        when = f"in {retry_in:.1f} s" if retry_in else "now"
-        self._say(f"disconnected: {reason}; trying again {when}")
+        if reason != self._reason:  # a long outage takes many tries
+            self._reason = reason
+            self._say(f"disconnected: {reason}; trying again")
 
     def show_notice(self, text: str) -> None:
         """See `Display`."""

@@ -1,12 +1,13 @@
 """What a development platform's backend tells its containers about their tunnels.
 
-Asks `GET /api/config/tunnels` and turns each way that can fail into one line for
-people. When to ask is not decided here.
+Asks `GET /api/config/tunnels`, through a proxy where there is one, and turns each way
+that can fail into one line for people. When to ask is not decided here.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,20 +17,57 @@ from treq import collect
 from treq.client import HTTPClient
 from twisted.internet import defer
 from twisted.internet import error as twisted_errors
-from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import ResponseFailed
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.web.client import URI, Agent, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
+from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from zope.interface import implementer
 
 from inletspy.client.access import Access
+from inletspy.client.proxy import ProxyAddress, TunnelThroughProxy, proxy_for
+from inletspy.client.server import ServerAddress
 from inletspy.errors import Code, Refused, ServerUnreachable, UsageError
 from inletspy.policy.names import check_hostname
 
-__all__ = ["ask_platform"]
+__all__ = ["agent_for", "ask_platform"]
 
 #: How long the whole answer may take, in seconds, and how many bytes it may have.
 PATIENCE: Final = 10.0
 MAX_ANSWER: Final = 65536
+
+
+@implementer(IAgentEndpointFactory)
+class _ThroughProxy:
+    """Leads an agent's requests through a proxy."""
+
+    def __init__(self, reactor: Any, proxy: ProxyAddress) -> None:
+        self._reactor = reactor
+        self._proxy = proxy
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii")
+        way = TunnelThroughProxy(self._reactor, self._proxy, host, uri.port)
+        return wrapClientTLS(optionsForClientTLS(host), way) if uri.scheme == b"https" else way
+
+
+def agent_for(reactor: Any, backend: str, environ: Mapping[str, str]) -> IAgent:
+    """What makes requests to a backend, by the way that the environment names.
+
+    Raises:
+        UsageError: `backend` or the proxy's address is none.
+    """
+    if urlsplit(backend).scheme not in ("http", "https"):
+        raise UsageError("CLAUDE_WEB_BACKEND_URL must be an address like https://ide.example.com")
+    try:
+        proxy = proxy_for(ServerAddress.parse(backend), environ)
+    except ValueError as error:
+        raise UsageError(f"CLAUDE_WEB_BACKEND_URL: {error}") from error
+    if proxy is None:
+        return Agent(reactor)
+    agent: IAgent = Agent.usingEndpointFactory(reactor, _ThroughProxy(reactor, proxy))
+    return agent
 
 
 async def ask_platform(agent: IAgent, clock: IReactorTime, backend: str, token: str) -> Access:
@@ -42,12 +80,9 @@ async def ask_platform(agent: IAgent, clock: IReactorTime, backend: str, token: 
         token: what the backend knows this container by.
 
     Raises:
-        UsageError: `backend` is no URL.
         Refused: the token is not accepted, or the platform has no tunnels to give.
         ServerUnreachable: no answer, or none that makes sense.
     """
-    if urlsplit(backend).scheme not in ("http", "https") or not urlsplit(backend).hostname:
-        raise UsageError("CLAUDE_WEB_BACKEND_URL must be an address like https://ide.example.com")
     request = defer.ensureDeferred(_fetch(agent, backend.rstrip("/"), token))
     try:
         status, body = await request.addTimeout(PATIENCE, clock)

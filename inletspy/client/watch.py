@@ -140,11 +140,18 @@ class UpstreamWatch:
         if self._looking is None and self._next is None:
             self._next = self._clock.callLater(INTERVAL, self.start)
 
-    def _found(self, _: None) -> None:
-        self._looking = None
+    def answered(self) -> None:
+        """The upstream has answered a request."""
         if self._is_down and not self._stopped:
             self._is_down = self._visitor_met_it = False
+            if self._next is not None:
+                self._next.cancel()
+                self._next = None
             self._up()
+
+    def _found(self, _: None) -> None:
+        self._looking = None
+        self.answered()
 
     def _missed(self, failure: Failure) -> None:
         self._looking = None

@@ -80,6 +80,7 @@ class Showing(TestCase):
         self.display.notice("tunnels will be off from 18:00")
         self.display.disconnected("the connection was lost", 0)
         self.display.disconnected("connection refused", 1.25)
+        self.display.disconnected("connection refused", 2.5)
         self.display.ready([GRANT])
         self.listens = False
         self.display.upstream_failed("3000", "connection refused")
@@ -101,12 +102,12 @@ class LinesTests(Showing):
             [
                 "http://c0ffee-3000.tunnel.localhost:8080 -> http://localhost:3000",
                 "notice: tunnels will be off from 18:00",
-                "disconnected: the connection was lost; trying again now",
-                "disconnected: connection refused; trying again in 1.2 s",
+                "disconnected: the connection was lost; trying again",
+                "disconnected: connection refused; trying again",
                 "reconnected: the tunnel is up again",
                 "upstream: a request came, but nothing listens on localhost:3000",
                 "upstream: localhost:3000 answers now",
-                "disconnected: the connection was lost; trying again now",
+                "disconnected: the connection was lost; trying again",
                 "reconnected: the tunnel is up again",
                 "http://new.tunnel.localhost:8080 -> http://localhost:3000",
             ],
@@ -268,6 +269,7 @@ class JsonTests(Showing):
                 {"event": "notice", "message": "tunnels will be off from 18:00"},
                 lost,
                 {"event": "disconnected", "reason": "connection refused", "retry_in": 1.25},
+                {"event": "disconnected", "reason": "connection refused", "retry_in": 2.5},
                 {"event": "reconnected", **up},
                 {
                     "event": "upstream_failed",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
@@ -15,9 +16,9 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from inletspy.client.access import Access
-from inletspy.client.platform import MAX_ANSWER, PATIENCE, ask_platform
+from inletspy.client.platform import MAX_ANSWER, PATIENCE, agent_for, ask_platform
 from inletspy.errors import Code, Refused, ServerUnreachable, UsageError
-from tests.system.http import upstream
+from tests.system.http import listening, upstream
 from tests.system.processes import reactor
 
 GIVEN = {
@@ -99,11 +100,37 @@ class AskTests(TestCase):
         error = await self.assertFailure(ensureDeferred(asking), ServerUnreachable)
         self.assertIn("connection refused", str(error))
 
-    async def test_no_url(self) -> None:
-        for url in ("", "ide.example.com", "ftp://ide.example.com", "https://"):
-            asking = ask_platform(Agent(reactor), reactor, url, "t")
-            error = await self.assertFailure(ensureDeferred(asking), UsageError)
+
+class AgentTests(TestCase):
+    def test_no_url(self) -> None:
+        for url in ("", "ide.example.com", "ftp://ide.example.com", "https://", "http://h:x"):
+            error = self.assertRaises(UsageError, agent_for, reactor, url, {})
             self.assertIn("CLAUDE_WEB_BACKEND_URL", str(error))
+
+    async def test_through_a_proxy(self) -> None:
+        asked: list[bytes] = []
+
+        class Proxy(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                asked.append(data.partition(b"\r\n")[0])
+                assert self.transport is not None
+                self.transport.write(b"HTTP/1.1 403 Not you\r\n\r\n")
+
+        url = "https://ide.example.com"
+        proxy = f"http://127.0.0.1:{listening(self, Factory.forProtocol(Proxy))}"
+        agent = agent_for(reactor, url, {"HTTPS_PROXY": proxy})
+        asking = ensureDeferred(ask_platform(agent, reactor, url, "t"))
+        error = await self.assertFailure(asking, ServerUnreachable)
+        self.assertIn("the proxy does not let us through: it answers '403 Not you'", str(error))
+        self.assertEqual(asked, [b"CONNECT ide.example.com:443 HTTP/1.1"])
+
+    def test_a_proxy_that_is_none(self) -> None:
+        for url, environ in (
+            ("http://ide.example.com", {"HTTP_PROXY": "socks5://p"}),
+            ("https://ide.example.com", {"https_proxy": "ftp://p"}),
+        ):
+            error = self.assertRaises(UsageError, agent_for, reactor, url, environ)
+            self.assertIn("PROXY", str(error))
 
 
 @implementer(IAgent)

@@ -68,6 +68,21 @@ class WatchTests(TestCase):
         self.watch.failed("no answer")
         self.assertEqual(len(self.said), 3)
 
+    def test_a_request_finds_out_that_it_is_back(self) -> None:
+        self.watch.start()
+        self.refuse()
+        self.watch.answered()
+        self.watch.answered()
+        self.assertEqual(self.said, [("connection refused", False), "up"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_answer_while_it_looks(self) -> None:
+        self.watch.failed("no answer")
+        self.clock.advance(INTERVAL)
+        self.watch.answered()
+        self.accept()
+        self.assertEqual(self.said, [("no answer", True), "up"])
+
     def test_a_request_comes_too_early(self) -> None:
         self.watch.start()
         self.refuse()
