@@ -346,7 +346,6 @@ class Server(Service):
                 break
             await deferLater(self._reactor, 0.05)
         admission.end_all(None)
-        await deferLater(self._reactor, 0.05)  # for the links to say goodbye
 
 
 class _Later(Factory):

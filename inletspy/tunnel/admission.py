@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, Final, Protocol
 
 from twisted.internet.error import CannotListenError
@@ -83,6 +84,8 @@ class Admission:
         self._routes = routes
         self._ports = ports
         self._address = address
+        #: Sessions whose names and ports are being decided on.
+        self._admitting: set[Session] = set()
         self._observers: list[Callable[[], None]] = []
         #: Set once, when the server stops.
         self._closing = False
@@ -124,12 +127,15 @@ class Admission:
             Refused: something can't be granted; then nothing is.
         """
         self.check_open()
+        self._admitting.add(session)
         try:
             for offer in offers:
                 await self.add_service(session, offer, proof=proof, announce=False)
-        except Refused:
+        except BaseException:
             self._release(session)
             raise
+        finally:
+            self._admitting.discard(session)
         self.sessions[session.id] = session
         self._changed()
 
@@ -146,24 +152,33 @@ class Admission:
         Raises:
             Refused: it can't be granted.
         """
-        if len(session.services) >= self._settings.current.services_per_session:
-            raise Refused(Code.QUOTA, "a client may not have more services than it has")
+        services = session.services
+        if session.over or session.draining:
+            raise self._too_late(session)
+        limit = int(self._settings.current.services_per_session)
+        if len(services) >= limit:
+            raise Refused(Code.QUOTA, f"a client may have {limit} services at most: end one first")
+        if any(service.offer.name == offer.name for service in services.values()):
+            raise Refused(Code.INVALID, f"there is a service {offer.name!r} already")
         try:
             address = UpstreamAddress.parse(offer.upstream)
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         if (address.scheme == "tcp") != (offer.proto == "tcp"):
             raise Refused(Code.INVALID, f"{offer.upstream} is no {offer.proto} upstream")
-        number = max(session.services, default=0) + 1
-        service = Service(session, number, offer, address)
-        session.services[number] = service  # counts, and is released, from here on
+        number = next(number for number in count(1) if number not in services)
+        service = services[number] = Service(session, number, offer, address)  # it counts already
         try:
             if offer.proto == "tcp":
                 await self._grant_port(service, proof)
             else:
                 await self._grant_name(service, proof)
-        except Refused:
-            session.services.pop(number, None)
+            if services.get(number) is not service:  # given up, while others were asked
+                raise self._too_late(session)
+        except BaseException:
+            if services.get(number) is service:
+                del services[number]
+            self._release_service(service)
             raise
         _log.info(
             "{service_proto} tunnel {public_url} for client {client_id}",
@@ -181,6 +196,10 @@ class Admission:
             self._changed()
         return service
 
+    @staticmethod
+    def _too_late(session: Session) -> Refused:
+        return session.why or Refused(Code.INVALID, "the session is over, or ends", retry=True)
+
     def remove_service(self, session: Session, name: str) -> None:
         """End one service of a session; of no effect if it has none of that name."""
         for number, service in list(session.services.items()):
@@ -192,12 +211,15 @@ class Admission:
     def resume(self, owner: Owner, resume: Resume) -> None:
         """End the session that a client had, if it proves that it was the client's."""
         old = self.sessions.get(resume.session)
-        if old is not None and old.owner == owner and hmac.compare_digest(old.key, resume.key):
+        if old is None or old.owner != owner:
+            return
+        if hmac.compare_digest(old.key.encode(), resume.key.encode()):
             old.end(Refused(Code.REPLACED, "the client has come again"))
 
     def ended(self, session: Session) -> None:
         """A session is over: what it held is kept for its client, or free."""
         self._release(session)
+        self._admitting.discard(session)
         if self.sessions.pop(session.id, None) is not None:
             _log.info("client {client_id} has gone", client_id=session.client_id)
             self._changed()
@@ -215,7 +237,6 @@ class Admission:
         if not service.session.identified:
             container = names.container_of(hostname, settings.tunnel_base_domain)
             service.client_id = container or service.client_id
-        service.public_url = self._address.http_url(hostname)
         # While the present target is asked whether it lives, somebody may be quicker.
         for _ in range(3):
             try:
@@ -226,6 +247,7 @@ class Admission:
                 await self._take_over(service, other, proof)
         else:
             raise self._taken(hostname)
+        service.public_url = self._address.http_url(hostname)
         if service.session.mux_speaks_inlets and not service.offer.hostname:
             self._routes.add_catch_all(service)
 
@@ -243,10 +265,18 @@ class Admission:
         if not proof(old):
             if old.owner != service.session.owner or other.client_id != service.client_id:
                 raise self._taken(service.hostname)
-            link = old.link
-            if link is not None and await link.probe(_PROBE_SECONDS):
+            if not old.draining and await self._lives(old):
                 raise self._taken(service.hostname, own=True)
-        old.end(Refused(Code.REPLACED, "another program of the same client took over"))
+        if old.draining:  # its streams may go on
+            self._release(old)
+        elif old.services.get(other.number) is other:
+            old.end(Refused(Code.REPLACED, "another program of the same client took over"))
+
+    @staticmethod
+    async def _lives(session: Session) -> bool:
+        """Whether a session's client answers; it can't be asked while nobody reads from it."""
+        link = session.link
+        return link is not None and (link.reading_stopped or await link.probe(_PROBE_SECONDS))
 
     @staticmethod
     def _taken(hostname: str, *, own: bool = False, kept: bool = False) -> Refused:
@@ -339,16 +369,25 @@ class Admission:
 
     def end_all(self, why: Refused | None) -> None:
         """End every session."""
-        for session in list(self.sessions.values()):
+        for session in self._all():
             session.end(why)
 
     def drain_all(self) -> None:
         """Admit nobody any more, and let the streams that there are run out."""
         self._closing = True
+        why = "the server is going away"
+        for session in list(self._admitting):
+            session.end(Refused(Code.QUOTA, why, retry=True))
         for session in list(self.sessions.values()):
-            session.drain("the server is going away")
+            session.drain(why)
+
+    def _all(self) -> list[Session]:
+        """Also those that are not admitted yet: what was decided for them may not hold."""
+        return [*self._admitting, *self.sessions.values()]
 
     def _settings_changed(self, new: Settings, old: Settings) -> None:
+        for session in self._all():
+            session.mux.max_streams = int(new.streams_per_session)
         if not new.tunnels_enabled and old.tunnels_enabled:
             for session in list(self.sessions.values()):
                 session.notice("the operator of the server has turned tunnels off")
@@ -361,6 +400,17 @@ class Admission:
             self.end_all(
                 Refused(Code.HOSTNAME_INVALID, "the server's base domain was changed", retry=True)
             )
+        elif old.custom_domains_enabled and not new.custom_domains_enabled:
+            self._end_custom_domains(new.tunnel_base_domain)
+
+    def _end_custom_domains(self, base_domain: str) -> None:
+        why = Refused(
+            Code.HOSTNAME_NOT_YOURS, f"names outside {base_domain} are served here no longer"
+        )
+        for session in self._all():
+            names_served = [s.hostname for s in session.services.values() if s.offer.proto != "tcp"]
+            if any(names.base_label(name, base_domain) is None for name in names_served):
+                session.end(why)
 
     # -- what there is
 
@@ -376,6 +426,7 @@ class Admission:
             service.row()
             for session in self.sessions.values()
             for service in session.services.values()
+            if service.public_url  # granted already
         ]
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:

@@ -5,6 +5,7 @@ Where the server is and how to get there is not known here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ from twisted.python.failure import Failure
 from inletspy.tunnel.link import MAX_MESSAGE, Link
 
 __all__ = ["ClientLink", "ClientLinkFactory"]
+
+_match_status = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?![^ \r])").match
+_find_length = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})(?![^ \r])", re.IGNORECASE).search
 
 
 class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
@@ -45,13 +49,21 @@ class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
         self.factory.dropped(self, reason)
 
     def processHandshake(self) -> None:
-        """Note why a server refuses before autobahn drops its answer."""
+        """Leave to autobahn what may be a server that accepts; note what others say."""
         head, separator, body = self.data.partition(b"\r\n\r\n")
-        words = head.split(b"\r\n", 1)[0].split(b" ", 2)
-        if separator and len(words) >= 2 and words[1].isdigit() and words[1] != b"101":
+        if not separator:
+            return
+        status = _match_status(head)
+        if status is not None and status[1] == b"101" and head.isascii():
+            super().processHandshake()
+            return
+        if status is not None:
             text = "".join(c for c in body[:300].decode("utf-8", "replace") if c.isprintable())
-            self.rejection = (int(words[1][:3]), text.strip())
-        super().processHandshake()
+            self.rejection = (int(status[1]), text.strip())
+            size = _find_length(head)
+            if size is not None and len(body) < min(int(size[1]), 300):
+                return  # the text is still on its way
+        self.dropConnection(abort=True)
 
 
 class _Fields:

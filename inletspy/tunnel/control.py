@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
@@ -21,7 +22,7 @@ from inletspy.policy.tokens import Owner, TokenPolicy, bearer_token
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
-from inletspy.wire.control import Hello, ServiceOffer, error_message, read_text
+from inletspy.wire.control import Grant, Hello, ServiceOffer, error_message, read_text
 from inletspy.wire.frames import SUBPROTOCOL, NativeMux
 
 __all__ = ["PATH", "ControlPlane"]
@@ -32,6 +33,8 @@ _log = Logger()
 PATH: Final = "/tunnel"
 #: How long a client may take to say `hello`, in seconds.
 _HELLO_SECONDS: Final = 10.0
+#: How long links may take to close when the server stops, in seconds.
+_GOODBYE_SECONDS: Final = 1.0
 #: A link is cut at the so-manieth heartbeat in a row that finds it silent.
 _SILENT_HEARTBEATS: Final = 2
 _STATUS: Final = {
@@ -50,6 +53,7 @@ class _Greeting:
         self._link: ServerLink | None = link
         self._owner = owner
         self._mux = NativeMux(link.turn, link.send, server=True, control=self._said)
+        self._mux.accept = self._too_early
         self._timer: IDelayedCall | None = plane.clock.callLater(_HELLO_SECONDS, self._too_late)
         link.carry(self._mux, self)
 
@@ -64,8 +68,12 @@ class _Greeting:
         self._timer = None
 
     def _too_late(self) -> None:
+        self._timer = None
         if self._link is not None:
             self._link.close(1002, "no hello")
+
+    def _too_early(self, *stream: Any) -> None:
+        raise ProtocolViolation("something other than one hello")
 
     def _said(self, message: dict[str, Any]) -> None:
         if self._timer is None or message["type"] != "hello":
@@ -76,9 +84,12 @@ class _Greeting:
         except Refused as error:
             self._refuse(error)
             return
-        ensureDeferred(self._greet(hello)).addErrback(
-            lambda failure: _log.failure("A greeting failed", failure=failure)
-        )
+        ensureDeferred(self._greet(hello)).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("A greeting failed", failure=failure)
+        if self._link is not None:
+            self._link.close(1011, "internal error")
 
     async def _greet(self, hello: Hello) -> None:
         link = self._link
@@ -109,7 +120,7 @@ class _Greeting:
 
 
 class ControlPlane:
-    """Greets clients; see `inletspy.tunnel.link.ServerEvents`.
+    """Greets clients; see `inletspy.tunnel.serverlink.ServerEvents`.
 
     Args:
         clock: the reactor's, for time-outs.
@@ -134,6 +145,8 @@ class ControlPlane:
         self._owners: dict[ServerLink, Owner] = {}
         self._admitted: dict[ServerLink, Session] = {}
         self._heartbeat: IDelayedCall | None = None
+        #: Fires when no links are left, once nobody wants any.
+        self._gone: Deferred[None] | None = None
 
     def start(self) -> None:
         """Begin to watch the links."""
@@ -142,24 +155,43 @@ class ControlPlane:
     def _schedule_beat(self) -> None:
         self._heartbeat = self.clock.callLater(self.settings.current.heartbeat_seconds, self._beat)
 
-    def stop(self) -> None:
-        """Cut all links."""
+    def stop(self) -> Deferred[None]:
+        """Close all links; fires when they are gone."""
         if self._heartbeat is not None and self._heartbeat.active():
             self._heartbeat.cancel()
         for link in list(self._links):
+            link.close(1001, "the server is going away")
+        patience = self.clock.callLater(_GOODBYE_SECONDS, self._cut)
+        gone: Deferred[None] = Deferred()
+        gone.addCallback(lambda _: patience.cancel() if patience.active() else None)
+        self._gone = gone
+        self._tell_if_gone()
+        return gone
+
+    def _cut(self) -> None:
+        for link in list(self._links):
             link.abort()
+
+    def _tell_if_gone(self) -> None:
+        if self._gone is not None and not self._links:
+            gone, self._gone = self._gone, None
+            gone.callback(None)
 
     # -- links
 
-    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
-        """See `inletspy.tunnel.link.ServerEvents`."""
-        if request.path != PATH:
-            raise ConnectionDeny(404, "Not found: the control plane is at /tunnel")
-        headers: Mapping[str, str] = request.headers
+    def check(self, path: str, headers: Mapping[str, str]) -> Owner:
+        """See `inletspy.tunnel.serverlink.ServerEvents`; gives who it is."""
+        if path != PATH:
+            raise ConnectionDeny(404, f"Not found: the control plane is at {PATH}")
         owner = self._tokens.authenticate(bearer_token(headers.get("authorization")))
         if owner is None:
             raise ConnectionDeny(401, "failed authentication")
-        self._owners[link] = owner
+        return owner
+
+    def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
+        """See `inletspy.tunnel.serverlink.ServerEvents`."""
+        headers: Mapping[str, str] = request.headers
+        self._owners[link] = owner = self.check(request.path, headers)
         if SUBPROTOCOL in request.protocols:
             return SUBPROTOCOL
         if request.protocols:
@@ -171,7 +203,8 @@ class ControlPlane:
     ) -> None:
         inlets_id = headers.get("x-inlets-id", "")
         offers = _inlets_offers(headers.get("x-inlets-upstream", ""))
-        if not inlets_id or len(inlets_id) > 128 or not inlets_id.isascii() or not offers:
+        acceptable = inlets_id.isascii() and inlets_id.isprintable() and len(inlets_id) <= 128
+        if not inlets_id or not acceptable or not offers:
             raise ConnectionDeny(401, "failed authentication")
         session = self.new_session(owner, inlets_id, link, native=False)
         try:
@@ -194,7 +227,7 @@ class ControlPlane:
             session.end()
 
     def opened(self, link: ServerLink) -> None:
-        """See `inletspy.tunnel.link.ServerEvents`."""
+        """See `inletspy.tunnel.serverlink.ServerEvents`."""
         self._links[link] = 0
         session = self._admitted.pop(link, None)
         if session is not None:
@@ -203,12 +236,13 @@ class ControlPlane:
             _Greeting(self, link, self._owners[link])
 
     def dropped(self, link: ServerLink) -> None:
-        """See `inletspy.tunnel.link.ServerEvents`."""
+        """See `inletspy.tunnel.serverlink.ServerEvents`."""
         self._links.pop(link, None)
         self._owners.pop(link, None)
         session = self._admitted.pop(link, None)
         if session is not None:  # admitted, but never opened
             session.end()
+        self._tell_if_gone()
 
     def _beat(self) -> None:
         """Ping every link; cut those that have been silent for too long."""
@@ -244,10 +278,18 @@ class ControlPlane:
     def _control(self, session: Session, message: dict[str, Any]) -> None:
         """Answer a control message of an attached native session."""
         kind = message["type"]
-        if kind == "add_service":
-            offer = message.get("service")
-            if not isinstance(offer, dict):
+        if session.over:
+            pass  # the link is closing
+        elif kind == "add_service":
+            service = message.get("service")
+            if not isinstance(service, dict):
                 raise ProtocolViolation("add_service without a service")
+            name = read_text(service, "name")
+            try:
+                offer = ServiceOffer.read(service)
+            except Refused as error:
+                _refuse_service(session, name, error)
+                return
             ensureDeferred(self._add_service(session, offer)).addErrback(
                 lambda failure: _log.failure("A service could not be added", failure=failure)
             )
@@ -259,19 +301,18 @@ class ControlPlane:
             raise ProtocolViolation("a second hello")
         # What later versions say is none of this one's business.
 
-    async def _add_service(self, session: Session, message: dict[str, Any]) -> None:
-        name = message.get("name")
+    async def _add_service(self, session: Session, offer: ServiceOffer) -> None:
         try:
-            service = await self.admission.add_service(session, ServiceOffer.read(message))
+            service = await self.admission.add_service(session, offer)
         except Refused as error:
-            session.send_control({**error_message(error), "service": name})
+            _refuse_service(session, offer.name, error)
             return
-        grant = {
-            "name": service.offer.name,
-            "number": service.number,
-            "public_url": service.public_url,
-        }
-        session.send_control({"type": "service_added", "service": grant})
+        grant = Grant(offer.name, service.number, service.public_url)
+        session.send_control({"type": "service_added", "service": grant.message()})
+
+
+def _refuse_service(session: Session, name: str, error: Refused) -> None:
+    session.send_control({**error_message(error), "service": name})
 
 
 def _inlets_offers(value: str) -> list[ServiceOffer]:

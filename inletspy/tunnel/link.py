@@ -80,6 +80,7 @@ class Link:
     data: bytes
     current_frame: Any
     inside_message: bool
+    closeHandshakeTimeoutCall: Any
     sendCloseFrame: Callable[..., None]
     sendPing: Callable[..., None]
     dropConnection: Callable[..., None]
@@ -96,6 +97,8 @@ class Link:
         self._pieces_size = 0
         self._pieces_needed = 0
         self._pings: list[Deferred[bool]] = []
+        #: Bytes to come of a message that was too long.
+        self._rest = 0
 
     # -- for the session
 
@@ -140,7 +143,7 @@ class Link:
         self.dropConnection(abort=True)
 
     def probe(self, seconds: float) -> Deferred[bool]:
-        """Whether the peer answers a ping within so many seconds."""
+        """Whether anything comes within so many seconds of a ping that asks for it."""
         answer: Deferred[bool] = Deferred()
         self._pings.append(answer)
         timer = self.factory.reactor.callLater(seconds, self._answer_pings, False)
@@ -184,11 +187,16 @@ class Link:
     def dataReceived(self, data: bytes) -> None:
         """Take the frames of whole messages; leave all else to autobahn."""
         self.heard = True
+        if self._pings:
+            self._answer_pings(True)
         if self.state != _OPEN or self.data or self.current_frame or self.inside_message:
             if self.state == _CONNECTING and len(self.data) + len(data) > _MAX_HANDSHAKE:
                 self.dropConnection(abort=True)
                 return
-            self._dataReceived(data)
+            # The rest of a long message is read all the same, for its sender to get to
+            # read why the link closes.
+            rest, self._rest = self._rest, max(0, self._rest - len(data))
+            self._dataReceived(data[rest:] if rest else data)
             return
         if self._pieces_size:
             self._pieces.append(data)
@@ -219,12 +227,13 @@ class Link:
                     break
                 (length,) = _length64(data, start)
                 start += 8
-            if length > MAX_MESSAGE:
-                self._violated(ProtocolViolation("the message is too long", 1009))
-                return
             if mask_bit:
                 start += 4
             end = start + length
+            if length > MAX_MESSAGE:
+                self._rest = max(0, end - size)
+                self._violated(ProtocolViolation("the message is too long", 1009))
+                return
             if end > size:
                 self._keep(data[position:], end - position)
                 return
@@ -278,13 +287,15 @@ class Link:
         else:
             self._violated(ProtocolViolation("a text message", 1002))
 
-    def onPong(self, payload: bytes) -> None:
-        """The peer is alive."""
-        self._answer_pings(True)
-
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The connection is gone."""
-        self._end(code, reason or "")
+        """The connection is gone; only a clean end has a reason of the peer's."""
+        timer, self.closeHandshakeTimeoutCall = self.closeHandshakeTimeoutCall, None
+        if timer is not None:
+            timer.cancel()
+        if wasClean:
+            self._end(code, reason or "")
+        else:
+            self._end(None, "")
 
     def _answer_pings(self, alive: bool) -> None:
         pings, self._pings = self._pings, []
@@ -295,11 +306,14 @@ class Link:
         self._answer_pings(False)
         mux, self.mux = self.mux, None
         session, self.session = self.session, None
-        if mux is not None:
-            self.transport.unregisterProducer()
-            mux.lost(StreamReset(ResetCode.CANCELLED, "the link was lost"))
-        if session is not None:
-            session.link_lost(self, code, reason)
+        try:
+            # First, so that nobody who loses a stream asks this session for another.
+            if session is not None:
+                session.link_lost(self, code, reason)
+        finally:
+            if mux is not None:
+                self.transport.unregisterProducer()
+                mux.lost(StreamReset(ResetCode.CANCELLED, "the link was lost"))
 
     def _no_delay(self) -> None:
         # autobahn's own option for this has no effect under Twisted.

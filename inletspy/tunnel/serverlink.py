@@ -5,10 +5,11 @@ autobahn checks that a handshake is one; whether it is welcome, the control plan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.websocket.types import ConnectionRequest
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -19,6 +20,9 @@ __all__ = ["ServerEvents", "ServerLink", "ServerLinkFactory"]
 
 class ServerEvents(Protocol):
     """Who decides on the links that come in; see `control.ControlPlane`."""
+
+    def check(self, path: str, headers: Mapping[str, str]) -> object:
+        """Raise ConnectionDeny if nothing is to be had there, or not for this client."""
 
     def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
         """Accept with a subprotocol or None, or raise ConnectionDeny; may be a Deferred."""
@@ -56,9 +60,21 @@ class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
         if self.state == self.STATE_CONNECTING:
             super().succeedHandshake(res)
 
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        """Refuse; who may not come in learns nothing else."""
+        words = getattr(self, "http_status_line", "").split()
+        path = words[1].partition("?")[0] if len(words) == 3 else ""
+        try:
+            self.factory.events.check(path, getattr(self, "http_headers", {}))
+        except ConnectionDeny as denial:
+            reason, code = str(denial.reason), denial.code
+        super().failHandshake(reason, code, responseHeaders)
+
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """Answer a refused handshake with a reason that a person can read."""
-        if code == 426 or code not in (401, 403, 404, 409, 503):
+        if code == 500:
+            reason = "internal error"
+        elif code not in _REASONS:
             code = 400
         body = f"{reason}\n".encode("ascii", "replace")
         head = (
@@ -76,6 +92,7 @@ _REASONS: Final = {
     403: "Forbidden",
     404: "Not Found",
     409: "Conflict",
+    500: "Internal Server Error",
     503: "Service Unavailable",
 }
 

@@ -150,12 +150,14 @@ def _build_machine() -> Callable[[Session], _Life]:
                 service.pool.close()  # idle connections are not worth waiting for
 
     def cease(life: _Life, session: Session) -> None:
+        session.over = True
         session.link = None
         session.on_end(session)
 
     def say_why_and_cease(life: _Life, session: Session, why: Refused | None) -> None:
-        link, session.link = session.link, None
-        session.on_end(session)
+        session.why = why
+        link = session.link
+        cease(life, session)
         if link is None:
             return
         if why is None:
@@ -198,6 +200,8 @@ class Session:
         link: the control connection; None before the first and after the last.
         mux: carries the streams.
         draining: whether no new streams are opened.
+        over: whether it has ended.
+        why: why it was ended, if the client is to know.
         connected_at: when it began, UTC.
     """
 
@@ -221,6 +225,8 @@ class Session:
         self.services: dict[int, Service] = {}
         self.link: Link | None = None
         self.draining = False
+        self.over = False
+        self.why: Refused | None = None
         self.connected_at = datetime.now(UTC)
         self.on_end = on_end
         self._clock = clock

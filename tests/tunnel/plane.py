@@ -1,0 +1,308 @@
+"""A control plane on a port of this machine, and clients that say what a test says.
+
+All is as in the server but for the edge: a route leads to its service, and a test opens
+the streams itself. When a test ends, nothing may be left of its clients.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from struct import pack, unpack
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from inletspy.config import Settings
+from inletspy.edge.tcp import PublicPorts
+from inletspy.interfaces import ISettings
+from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.routes import RouteTable
+from inletspy.policy.tokens import TokenPolicy
+from inletspy.tunnel.admission import Admission
+from inletspy.tunnel.control import ControlPlane
+from inletspy.tunnel.serverlink import ServerLinkFactory
+from inletspy.tunnel.session import Service, Session
+from inletspy.wire.frames import CONTROL, pack_frame
+from tests.peers import Peer, PeerFactory, reactor, until
+from tests.tunnel import websocket
+from tests.tunnel.websocket import BINARY, CLOSE, PING, PONG, Frame
+
+__all__ = ["DOMAIN", "TOKEN", "ChangingSettings", "Client", "Plane", "Recorder", "offer"]
+
+DOMAIN = "tunnel.localhost"
+TOKEN = "a shared token"
+
+
+@implementer(ISettings)
+class ChangingSettings:
+    """Settings that change when a test says so."""
+
+    def __init__(self, **values: Any) -> None:
+        self._observers: list[Callable[[Settings, Settings], None]] = []
+        self.current = replace(
+            Settings.from_rows({}),
+            tunnels_enabled=True,
+            tunnel_base_domain=DOMAIN,
+            inlets_shared_token=TOKEN,
+            custom_domains_enabled=True,
+        )
+        self.change(**values)
+
+    def change(self, **values: Any) -> None:
+        """Put other values in force."""
+        old, self.current = self.current, replace(self.current, **values)
+        for observer in self._observers:
+            observer(self.current, old)
+
+    def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+
+class Address:
+    """How the outside sees the server."""
+
+    def http_url(self, hostname: str) -> str:
+        return f"http://{hostname}:8080"
+
+    def tcp_url(self, port: int) -> str:
+        return f"tcp://{DOMAIN}:{port}"
+
+
+class Plane:
+    """The control plane, on a free port of the loopback interface.
+
+    Args:
+        case: the test, with which it ends.
+        clock: for its time-outs; the reactor by default.
+        settings: other than the default.
+
+    Attributes:
+        changes: how often observers of the tunnels were called.
+    """
+
+    def __init__(self, case: TestCase, clock: IReactorTime = reactor, **settings: Any) -> None:
+        self.case = case
+        self.settings = ChangingSettings(**settings)
+        self.changes = 0
+        self.routes: RouteTable[Service] = RouteTable(
+            clock.seconds, lambda: self.settings.current.name_lease_seconds
+        )
+        self.ports = PublicPorts(reactor, "127.0.0.1", AddressQuota(lambda: 1000))
+        self.admission = Admission(clock, self.settings, self.routes, self.ports, Address())
+        self.admission.subscribe(self._changed)
+        tokens = TokenPolicy(lambda: self.settings.current.inlets_shared_token)
+        self.control = ControlPlane(clock, self.settings, tokens, self.admission)
+        self.control.start()
+        factory = ServerLinkFactory(reactor, self.control)
+        self._listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.port: int = self._listening.getHost().port
+        self.url = f"ws://127.0.0.1:{self.port}"
+        case.addCleanup(self._end)
+        self._peers = PeerFactory(case)  # its end comes first
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    async def peer(self) -> Peer:
+        """A connection to the control port that has said nothing yet."""
+        return await self._peers.connect_to(self.port)
+
+    async def ask(self, request: bytes) -> str:
+        """The whole answer to a handshake that is refused."""
+        peer = await self.peer()
+        peer.send(request)
+        return (await peer.read_to_end()).decode()
+
+    async def native(self, *services: Mapping[str, Any], **hello: Any) -> Client:
+        """A client that has been welcomed with these services."""
+        client = await self.connect()
+        client.hello(*services, **hello)
+        client.welcome = await client.hear("welcome")
+        return client
+
+    async def connect(self, *, subprotocol: str | None = "inletspy.v1", fields: Any = ()) -> Client:
+        """A client whose handshake is done, and no more."""
+        client = Client(await self.peer())
+        await client.shake_hands(websocket.handshake(*fields, token=TOKEN, subprotocol=subprotocol))
+        return client
+
+    async def stock(self, *upstreams: str, inlets_id: str = "1f" * 16) -> Client:
+        """A client of inlets OSS."""
+        return await self.connect(
+            subprotocol=None, fields=stock_fields(*upstreams, inlets_id=inlets_id)
+        )
+
+    def session_of(self, client: Client) -> Session:
+        """The session of a client that was welcomed."""
+        return self.admission.sessions[client.welcome["session"]]
+
+    @property
+    def only_session(self) -> Session:
+        """The one session that there is."""
+        (session,) = self.admission.sessions.values()
+        return session
+
+    def target(self, hostname: str) -> Service | None:
+        """Where requests for `hostname` go."""
+        route = self.routes.names.get(hostname)
+        return route.target if route is not None else None
+
+    def left(self) -> list[object]:
+        """What is there of clients."""
+        return [
+            *self.control._links,
+            *self.control._owners,
+            *self.control._admitted,
+            *self.admission.sessions.values(),
+            *self.admission._admitting,
+            *(route.key for route in self.routes.names if route.target is not None),
+            *(route.key for route in self.routes.ports if route.target is not None),
+            *self.routes._catch_all,
+            *self.ports._open,
+        ]
+
+    async def until_empty(self) -> None:
+        """Wait until nothing is left of any client."""
+        await until(lambda: not self.left(), lambda: f"rid of {self.left()}")
+
+    async def _end(self) -> None:
+        await self._listening.stopListening()
+        await self.until_empty()
+        await self.control.stop()
+        while any(call.getTime() <= reactor.seconds() for call in reactor.getDelayedCalls()):
+            await deferLater(reactor, 0)
+
+
+def stock_fields(*upstreams: str, inlets_id: str = "1f" * 16) -> list[str]:
+    """The fields by which a stock client announces itself."""
+    return [
+        f"x-inlets-id: {inlets_id}",
+        *(f"x-inlets-upstream: {upstream}" for upstream in upstreams),
+    ]
+
+
+def offer(
+    name: str = "web", upstream: str = "http://localhost:3000", **more: Any
+) -> dict[str, Any]:
+    """A service as a `hello` announces it."""
+    proto = "tcp" if upstream.startswith("tcp:") else "http"
+    return {"name": name, "proto": proto, "upstream": upstream, **more}
+
+
+class Client:
+    """A client's end of a link, played by a test.
+
+    Attributes:
+        peer: its connection.
+        welcome: the server's, once there was one.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.welcome: dict[str, Any] = {}
+        self._controls: list[dict[str, Any]] = []
+
+    async def shake_hands(self, request: bytes) -> None:
+        """Open the link."""
+        self.peer.send(request)
+        self.head = (await self.peer.read_until(b"\r\n\r\n")).decode()
+        if not self.head.startswith("HTTP/1.1 101 "):
+            body = await self.peer.read_to_end()
+            raise AssertionError(f"refused: {self.head}{body.decode()}")
+
+    # -- what it says
+
+    def send(self, message: bytes, opcode: int = BINARY) -> None:
+        """Send one WebSocket message."""
+        self.peer.send(websocket.frame(message, opcode))
+
+    def say(self, *messages: Any) -> None:
+        """Send control messages, in one WebSocket message; bytes as they are."""
+        contents = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
+        self.send(b"".join(pack_frame(0, CONTROL, content) for content in contents))
+
+    def hello(self, *services: Mapping[str, Any], **more: Any) -> None:
+        """Say hello."""
+        hello = {"type": "hello", "version": 1, "client_id": "client", "services": services}
+        self.say({**hello, **more})
+
+    def close(self, code: int = 1000) -> None:
+        """Begin to close the link."""
+        self.send(pack("!H", code), CLOSE)
+
+    # -- what it hears
+
+    async def frame(self) -> Frame:
+        """The next WebSocket frame; pings are answered and left out."""
+        while True:
+            data = bytearray(await self.peer.read(2))
+            extra = {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
+            data += await self.peer.read(extra)
+            length = data[1] & 0x7F
+            if extra:
+                (length,) = unpack("!H" if extra == 2 else "!Q", data[2:])
+            data += await self.peer.read(length)
+            (found,) = websocket.take_frames(data)
+            if found.opcode != PING:
+                return found
+            self.send(found.payload, PONG)
+
+    async def hear(self, kind: str) -> dict[str, Any]:
+        """The next control message, which must be of that kind."""
+        while not self._controls:
+            found = await self.frame()
+            if found.opcode == CLOSE:
+                raise AssertionError(f"closed before {kind!r}: {found.payload!r}")
+            data = found.payload
+            while data:
+                stream, word = unpack("!II", data[:8])
+                content, data = data[8 : 8 + (word >> 8)], data[8 + (word >> 8) :]
+                if stream == 0 and word & 0xFF == CONTROL:
+                    self._controls.append(json.loads(content))
+        message = self._controls.pop(0)
+        if message["type"] != kind:
+            raise AssertionError(f"not {kind!r}, but {message}")
+        return message
+
+    async def closed(self) -> tuple[int, str]:
+        """The code and the reason with which the server closes the link."""
+        while (found := await self.frame()).opcode != CLOSE:
+            pass
+        self.send(found.payload, CLOSE)
+        await self.peer.ended()
+        return websocket.close_code(found.payload), found.payload[2:].decode()
+
+    async def refused(self) -> dict[str, Any]:
+        """The error with which the server refuses; checks the close code."""
+        error = await self.hear("error")
+        code, reason = await self.closed()
+        if not 4000 < code < 4100 or not error["message"].startswith(reason[:100]):
+            raise AssertionError(f"{error} and then {code} {reason!r}")
+        return error
+
+
+class Recorder(Protocol):
+    """A stream's protocol that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.end: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.end = reason
+
+
+def names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hostnames in the list of tunnels."""
+    return [row["hostname"] for row in rows]
