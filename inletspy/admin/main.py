@@ -7,6 +7,7 @@ here: the options that say which server is meant, and how errors are told.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
     try:
         await arguments.run(reactor, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InletspyError as error:
         print(f"inletspy: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, UsageError) else 1) from None

@@ -132,6 +132,24 @@ class ConfigTests(CommandTestCase):
         self.assertEqual(line.split()[1:4], ["true", "boolean", "false"])
         self.assertTrue(line.endswith(setting.description))
 
+    def test_a_reader_that_has_seen_enough(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as output:
+            ran = subprocess.run(
+                [sys.executable, "-m", "inletspy.admin.main", "config", "list"],
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                    "INLETSPY_DATABASE": self.url,
+                },
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=TIMEOUT,
+            )
+        self.assertEqual((ran.stderr, ran.returncode), ("", 0))
+
     def test_list_json(self) -> None:
         rows = json.loads(self.run_config("list", "--json").stdout)
         self.assertEqual([row["key"] for row in rows], list(Settings.catalogue()))
