@@ -39,8 +39,8 @@ where the server is, the first that is known:
   --server and --token-file, the variables INLETS_SERVER and INLETS_TOKEN,
   CLAUDE_WEB_BACKEND_URL with CLAUDE_WEB_AUTH_TOKEN, the keys server and token-file
   in ~/.config/inletspy/client.toml, a server that you run on this machine.
-  HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured; SSL_CERT_FILE names further
-  certificate authorities.
+  HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured; SSL_CERT_FILE names the
+  certificate authorities to trust, in place of the system's.
 
 exit status:
   0 after Ctrl-C, 2 wrong usage, 3 refused by the server, 4 server unreachable
