@@ -175,10 +175,12 @@ class Admission:
                 await self._grant_name(service, proof)
             if services.get(number) is not service:  # given up, while others were asked
                 raise self._too_late(session)
-        except BaseException:
+        except BaseException as error:
             if services.get(number) is service:
                 del services[number]
             self._release_service(service)
+            if session.over and isinstance(error, Refused):
+                raise self._too_late(session) from error
             raise
         _log.info(
             "{service_proto} tunnel {public_url} for client {client_id}",

@@ -137,6 +137,7 @@ class Link:
             text = reason.encode()[:_MAX_REASON].decode("utf-8", "ignore")
             # Not by `sendClose`, which refuses the codes that are not an application's own.
             self.sendCloseFrame(code, text.encode())
+            self._answer_pings(False)
 
     def abort(self) -> None:
         """Cut the connection."""

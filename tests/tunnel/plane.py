@@ -7,11 +7,12 @@ the streams itself. When a test ends, nothing may be left of its clients.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from struct import pack, unpack
 from typing import Any
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -238,6 +239,10 @@ class Client:
         """Begin to close the link."""
         self.send(pack("!H", code), CLOSE)
 
+    def answer_pings(self) -> None:
+        """Be alive, which one that is not asked for its frames is not."""
+        ensureDeferred(self.frame()).addErrback(lambda failure: failure.trap(AssertionError))
+
     # -- what it hears
 
     async def frame(self) -> Frame:
@@ -301,8 +306,3 @@ class Recorder(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.end = reason
-
-
-def names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The hostnames in the list of tunnels."""
-    return [row["hostname"] for row in rows]

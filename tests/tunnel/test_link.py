@@ -430,7 +430,11 @@ class LinkCases:
         self.assertFalse(self.successResultOf(answer))
         self.link.dataReceived(self.frame(b"probe", PONG))
 
-    def test_probe_of_a_link_that_is_lost(self: Any) -> None:
+    def test_probe_of_a_link_that_ends(self: Any) -> None:
+        answer = self.link.probe(2)
+        self.link.close()
+        self.assertFalse(self.successResultOf(answer))
+        self.open()
         answer = self.link.probe(2)
         self.lose()
         self.assertFalse(self.successResultOf(answer))
