@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -420,7 +421,10 @@ class EdgeChannel(Protocol):
         if self._counted:
             self.site.forget_visitor(self.address)
         protocol = self.site.control_protocol(transport.getPeer())
-        transport.protocol = protocol
+        if isinstance(transport, ProtocolWrapper):  # TLS
+            transport.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol
         protocol.makeConnection(transport)
         protocol.dataReceived(raw + rest)
 
@@ -464,6 +468,7 @@ class EdgeChannel(Protocol):
         elif exchange is not None:
             exchange.sweeps += 1
             if not exchange.status:
+                self._quiet = 0  # it is the upstream that everybody waits for
                 if exchange.sweeps > settings.response_timeout_seconds:
                     exchange.timed_out()
             elif self._body is not None and self._quiet > _STALL_SECONDS:
