@@ -1,0 +1,1 @@
+"""Tests of inletspy.edge, most of them on real sockets of the loopback interface."""
