@@ -137,7 +137,7 @@ class ConfigTests(CommandTestCase):
         os.close(reading)
         with os.fdopen(writing, "w") as output:
             ran = subprocess.run(
-                [sys.executable, "-m", "inletspy.admin.main", "config", "list"],
+                [sys.executable, "-m", "inletspy.admin.main", "config", "list", "--json"],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(sys.path),
