@@ -6,13 +6,10 @@ the streams itself. When a test ends, nothing may be left of its clients.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from struct import pack, unpack
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
@@ -30,12 +27,11 @@ from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import ControlPlane
 from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service, Session
-from inletspy.wire.frames import CONTROL, pack_frame
 from tests.peers import Peer, PeerFactory, reactor, until
-from tests.tunnel import websocket
-from tests.tunnel.websocket import BINARY, CLOSE, PING, PONG, Frame
+from tests.tunnel.ends import Client
+from tests.tunnel.websocket import handshake
 
-__all__ = ["DOMAIN", "TOKEN", "ChangingSettings", "Client", "Plane", "Recorder", "offer"]
+__all__ = ["DOMAIN", "TOKEN", "ChangingSettings", "Plane", "Recorder", "offer", "stock_fields"]
 
 DOMAIN = "tunnel.localhost"
 TOKEN = "a shared token"
@@ -132,7 +128,7 @@ class Plane:
     async def connect(self, *, subprotocol: str | None = "inletspy.v1", fields: Any = ()) -> Client:
         """A client whose handshake is done, and no more."""
         client = Client(await self.peer())
-        await client.shake_hands(websocket.handshake(*fields, token=TOKEN, subprotocol=subprotocol))
+        await client.shake_hands(handshake(*fields, token=TOKEN, subprotocol=subprotocol))
         return client
 
     async def stock(self, *upstreams: str, inlets_id: str = "1f" * 16) -> Client:
@@ -196,102 +192,6 @@ def offer(
     """A service as a `hello` announces it."""
     proto = "tcp" if upstream.startswith("tcp:") else "http"
     return {"name": name, "proto": proto, "upstream": upstream, **more}
-
-
-class Client:
-    """A client's end of a link, played by a test.
-
-    Attributes:
-        peer: its connection.
-        welcome: the server's, once there was one.
-    """
-
-    def __init__(self, peer: Peer) -> None:
-        self.peer = peer
-        self.welcome: dict[str, Any] = {}
-        self._controls: list[dict[str, Any]] = []
-
-    async def shake_hands(self, request: bytes) -> None:
-        """Open the link."""
-        self.peer.send(request)
-        self.head = (await self.peer.read_until(b"\r\n\r\n")).decode()
-        if not self.head.startswith("HTTP/1.1 101 "):
-            body = await self.peer.read_to_end()
-            raise AssertionError(f"refused: {self.head}{body.decode()}")
-
-    # -- what it says
-
-    def send(self, message: bytes, opcode: int = BINARY) -> None:
-        """Send one WebSocket message."""
-        self.peer.send(websocket.frame(message, opcode))
-
-    def say(self, *messages: Any) -> None:
-        """Send control messages, in one WebSocket message; bytes as they are."""
-        contents = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
-        self.send(b"".join(pack_frame(0, CONTROL, content) for content in contents))
-
-    def hello(self, *services: Mapping[str, Any], **more: Any) -> None:
-        """Say hello."""
-        hello = {"type": "hello", "version": 1, "client_id": "client", "services": services}
-        self.say({**hello, **more})
-
-    def close(self, code: int = 1000) -> None:
-        """Begin to close the link."""
-        self.send(pack("!H", code), CLOSE)
-
-    def answer_pings(self) -> None:
-        """Be alive, which one that is not asked for its frames is not."""
-        ensureDeferred(self.frame()).addErrback(lambda failure: failure.trap(AssertionError))
-
-    # -- what it hears
-
-    async def frame(self) -> Frame:
-        """The next WebSocket frame; pings are answered and left out."""
-        while True:
-            data = bytearray(await self.peer.read(2))
-            extra = {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
-            data += await self.peer.read(extra)
-            length = data[1] & 0x7F
-            if extra:
-                (length,) = unpack("!H" if extra == 2 else "!Q", data[2:])
-            data += await self.peer.read(length)
-            (found,) = websocket.take_frames(data)
-            if found.opcode != PING:
-                return found
-            self.send(found.payload, PONG)
-
-    async def hear(self, kind: str) -> dict[str, Any]:
-        """The next control message, which must be of that kind."""
-        while not self._controls:
-            found = await self.frame()
-            if found.opcode == CLOSE:
-                raise AssertionError(f"closed before {kind!r}: {found.payload!r}")
-            data = found.payload
-            while data:
-                stream, word = unpack("!II", data[:8])
-                content, data = data[8 : 8 + (word >> 8)], data[8 + (word >> 8) :]
-                if stream == 0 and word & 0xFF == CONTROL:
-                    self._controls.append(json.loads(content))
-        message = self._controls.pop(0)
-        if message["type"] != kind:
-            raise AssertionError(f"not {kind!r}, but {message}")
-        return message
-
-    async def closed(self) -> tuple[int, str]:
-        """The code and the reason with which the server closes the link."""
-        while (found := await self.frame()).opcode != CLOSE:
-            pass
-        self.send(found.payload, CLOSE)
-        await self.peer.ended()
-        return websocket.close_code(found.payload), found.payload[2:].decode()
-
-    async def refused(self) -> dict[str, Any]:
-        """The error with which the server refuses; checks the close code."""
-        error = await self.hear("error")
-        code, reason = await self.closed()
-        if not 4000 < code < 4100 or not error["message"].startswith(reason[:100]):
-            raise AssertionError(f"{error} and then {code} {reason!r}")
-        return error
 
 
 class Recorder(Protocol):

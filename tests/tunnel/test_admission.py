@@ -15,7 +15,8 @@ from inletspy.policy.routes import Claims
 from inletspy.tunnel import admission
 from inletspy.wire.frames import DATA, pack_frame
 from tests.peers import reactor, until
-from tests.tunnel.plane import DOMAIN, TOKEN, Client, Plane, Recorder, offer, stock_fields
+from tests.tunnel.ends import Client
+from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fields
 from tests.tunnel.websocket import handshake
 
 PROBE = 0.05

@@ -13,7 +13,8 @@ from inletspy.errors import Code
 from inletspy.wire import varint
 from inletspy.wire.frames import CONTROL, DATA, OPEN, WINDOW, pack_frame
 from tests.peers import until
-from tests.tunnel.plane import DOMAIN, TOKEN, Client, Plane, Recorder, offer, stock_fields
+from tests.tunnel.ends import Client
+from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fields
 from tests.tunnel.websocket import BINARY, TEXT, frame, handshake
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -26,6 +26,7 @@ from inletspy.tunnel.stream import Stream
 from inletspy.wire.frames import INITIAL_WINDOW, NativeMux
 from inletspy.wire.mux import MuxStream
 from inletspy.wire.remotedialer import RemoteDialerMux
+from tests.properties import repeatable
 
 KIB = 1024
 FINISHED, DONE = "finished", "done"
@@ -529,8 +530,9 @@ class StreamCases:
         self.assertEqual(list(mux.streams), [carried.id])
         self.flushLoggedErrors(ZeroDivisionError)
 
-    def check_anything(self: Any, data: st.DataObject) -> None:
-        """Do things in any order at both ends."""
+    @repeatable
+    @given(st.data())
+    def test_whatever_happens(self: Any, data: st.DataObject) -> None:
         kinds = st.sampled_from((Plain, HalfClosing))
         joined = self.join(data.draw(kinds)(), data.draw(kinds)())
         sides = {"near": self.near, "far": self.far}
@@ -600,11 +602,6 @@ class NativeStreamTests(StreamCases, SynchronousTestCase):
     """Streams of inletspy.v1, which have a half-close and credit."""
 
     native = True
-
-    @settings(deadline=None, max_examples=300)
-    @given(st.data())
-    def test_whatever_happens(self, data: st.DataObject) -> None:
-        self.check_anything(data)
 
     def test_half_close_goes_on_in_the_other_direction(self) -> None:
         joined = self.join()
@@ -702,11 +699,6 @@ class InletsStreamTests(StreamCases, SynchronousTestCase):
     """Streams of inlets OSS: to finish one direction is to close both."""
 
     native = False
-
-    @settings(deadline=None, max_examples=300)
-    @given(st.data())
-    def test_whatever_happens(self, data: st.DataObject) -> None:
-        self.check_anything(data)
 
     def test_close_is_a_half_close_first(self) -> None:
         # An answer whose end is the connection's needs no other sign of being complete.

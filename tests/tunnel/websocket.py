@@ -6,7 +6,9 @@ Written apart from the code under test, and without its shortcuts.
 from __future__ import annotations
 
 import struct
+from base64 import b64encode
 from dataclasses import dataclass
+from hashlib import sha1
 from typing import Final
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "PONG",
     "TEXT",
     "Frame",
+    "accept",
     "close_code",
     "fragments",
     "frame",
@@ -122,3 +125,8 @@ def handshake(
     if subprotocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
     return "\r\n".join([*lines, *fields, "", ""]).encode("latin-1")
+
+
+def accept(key: str) -> bytes:
+    """What a server proves itself with (RFC 6455, 1.3)."""
+    return b64encode(sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
