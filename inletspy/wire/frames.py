@@ -17,7 +17,6 @@ from inletspy.wire.mux import Mux, MuxStream, StreamEvents
 
 __all__ = [
     "INITIAL_WINDOW",
-    "MAX_MESSAGE",
     "MAX_PAYLOAD",
     "MAX_WINDOW",
     "SUBPROTOCOL",
@@ -31,12 +30,12 @@ CONTROL, OPEN, DATA, WINDOW, FIN, RESET, ACK = range(7)
 
 #: Limits of the protocol, in bytes.
 MAX_PAYLOAD: Final = 65_536
-MAX_MESSAGE: Final = 1 << 20
 INITIAL_WINDOW: Final = 262_144
 MAX_WINDOW: Final = 16 << 20
 #: What all streams of a session may have above their initial windows, in bytes.
 MAX_EXTRA_WINDOWS: Final = 64 << 20
 _MAX_CREDIT: Final = 1 << 31
+_MAX_ID: Final = (1 << 32) - 1
 _MAX_VISITOR: Final = 300
 
 _header = Struct("!II")
@@ -81,21 +80,27 @@ class NativeMux(Mux):
         """Open a stream to a service; data may follow at once.
 
         Raises:
-            StreamReset: the session has as many streams as it may.
+            StreamReset: the session has as many streams as it may, or is over.
         """
-        if len(self.streams) >= self.max_streams:
-            raise StreamReset(ResetCode.LIMIT, "too many streams")
+        if self._next_id > _MAX_ID:
+            raise StreamReset(ResetCode.LIMIT, "the session has used up its streams")
         stream = MuxStream(self._next_id, INITIAL_WINDOW, INITIAL_WINDOW)
-        self._next_id += 2
         stream.events = events
-        self.streams[stream.id] = stream
+        self._enter(stream)
+        self._next_id += 2
         payload = _number.pack(service) + visitor.encode("ascii", "replace")
         self._put(_pack_header(stream.id, len(payload) << 8 | OPEN), payload)
         return stream
 
     def send_control(self, message: dict[str, Any]) -> None:
-        """Send one control message."""
-        payload = json.dumps(message, separators=(",", ":")).encode()
+        """Send one control message.
+
+        Raises:
+            ValueError: it is too long for a frame, or no JSON.
+        """
+        payload = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+        if len(payload) > MAX_PAYLOAD:
+            raise ValueError("a control message that is too long")
         self._put(_pack_header(0, len(payload) << 8 | CONTROL), payload)
 
     def consumed(self, stream: MuxStream, size: int) -> None:
@@ -106,7 +111,7 @@ class NativeMux(Mux):
             self._give_credit(stream)
 
     def _give_credit(self, stream: MuxStream) -> None:
-        if stream.id in self.streams and stream.freed:
+        if stream.freed and self.streams.get(stream.id) is stream:
             stream.allowance += stream.freed
             self._put(_pack_header(stream.id, 4 << 8 | WINDOW), _credit.pack(stream.freed))
             stream.freed = 0
@@ -122,7 +127,7 @@ class NativeMux(Mux):
         self._put(_pack_header(stream.id, FIN), b"")
 
     def _emit_reset(self, stream: MuxStream, code: ResetCode, reason: str) -> None:
-        payload = _number.pack(code) + reason.encode()[:1000]
+        payload = _number.pack(code) + reason.encode("utf-8", "replace")[:1000]
         self._put(_pack_header(stream.id, len(payload) << 8 | RESET), payload)
 
     def _messages(self, out: list[bytes]) -> list[bytes]:
@@ -174,8 +179,11 @@ class NativeMux(Mux):
 
     def _peer_starved(self, stream: MuxStream) -> None:
         """Widen the window of a stream whose sender waits while its reader does not."""
-        grow = min(stream.window, MAX_EXTRA_WINDOWS - self._extra_windows)
-        if stream.unconsumed == 0 and stream.window < MAX_WINDOW and grow > 0:
+        if stream.peer_finished:
+            raise ProtocolViolation("DATA after FIN")
+        window = stream.window
+        grow = min(window, MAX_WINDOW - window, MAX_EXTRA_WINDOWS - self._extra_windows)
+        if stream.unconsumed == 0 and grow > 0:
             stream.window += grow
             self._extra_windows += grow
             stream.freed += grow
@@ -210,15 +218,9 @@ class NativeMux(Mux):
         if not 2 <= len(payload) <= _MAX_VISITOR:
             raise ProtocolViolation("a malformed OPEN")
         self._peer_id = stream_id
-        stream = MuxStream(stream_id, INITIAL_WINDOW, INITIAL_WINDOW)
         (service,) = _number.unpack_from(payload)
-        self.streams[stream_id] = stream
-        try:
-            if len(self.streams) > self.max_streams:
-                raise StreamReset(ResetCode.LIMIT, "too many streams")
-            self.accept(stream, service, payload[2:].decode("ascii", "replace"))
-        except StreamReset as error:
-            self.reset(stream, error.code, error.reason)
+        stream = MuxStream(stream_id, INITIAL_WINDOW, INITIAL_WINDOW)
+        self._take_up(stream, service, payload[2:].decode("ascii", "replace"))
 
     def _window(self, stream: MuxStream, payload: bytes) -> None:
         if len(payload) != 4:
@@ -233,7 +235,7 @@ class NativeMux(Mux):
             raise ProtocolViolation("a malformed or second FIN")
         stream.peer_finished = True
         stream.events.finished()
-        if stream.finishing and not stream.queued:
+        if stream.finish_sent:
             self._closed(stream, None)
 
     def _reset(self, stream: MuxStream, payload: bytes) -> None:
@@ -254,9 +256,16 @@ class NativeMux(Mux):
             raise ProtocolViolation("a frame for a stream that was never opened")
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON (RFC 8259, 6)")
+
+
+_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 def _control_message(payload: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(payload)
+        message = _decode_json(payload.decode())
     except (ValueError, RecursionError):
         raise ProtocolViolation("a control message that is no JSON") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

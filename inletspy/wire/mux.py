@@ -23,7 +23,10 @@ FLUSH_SIZE: Final = 60_000
 
 
 class StreamEvents(Protocol):
-    """What the owner of a stream is told. After `closed` comes nothing more."""
+    """What the owner of a stream is told. After `closed` comes nothing more.
+
+    Each may call the mux in turn: for this stream or for another.
+    """
 
     def data(self, data: bytes) -> None:
         """Bytes came. Once used, they are given back with `Mux.consumed`."""
@@ -52,6 +55,7 @@ class MuxStream:
         "allowance",
         "credit",
         "events",
+        "finish_sent",
         "finishing",
         "freed",
         "id",
@@ -82,6 +86,7 @@ class MuxStream:
         self.waiting = False
         #: Whether the owner has finished; sent once the queue is empty.
         self.finishing = False
+        self.finish_sent = False
         self.peer_finished = False
         #: Whether the peer was told that it holds this stream up.
         self.starved = False
@@ -131,17 +136,27 @@ class Mux:
         self._out_size = 0
         self._turn_asked = False
         self._waiting: deque[MuxStream] = deque()
+        self._serving = False
+        #: Why there are no streams any more, once the link is gone.
+        self._lost: StreamReset | None = None
 
     # -- what the owner of the streams calls
 
     def write(self, stream: MuxStream, data: bytes) -> None:
-        """Send `data`, or queue what can't go now; `stream.queued` says how much that is."""
+        """Send `data`, or queue what can't go now; `stream.queued` says how much that is.
+
+        Of no effect once the stream is over. Not to be called after `finish`.
+        """
         size = len(data)
-        if not stream.queued and self.writable and size <= stream.credit and size <= self.max_data:
+        # A stream with a queue stands in line, or has no credit.
+        if size <= stream.credit and size <= self.max_data and self.writable and not self._waiting:
+            if not size:
+                return
             stream.credit -= size
             self._emit_data(stream, data)
-        elif size:
-            stream.queue.append(data)
+        elif size and self.streams.get(stream.id) is stream:
+            limit = self.max_data
+            stream.queue.extend(data[at : at + limit] for at in range(0, size, limit))
             stream.queued += size
             self._stand_in_line(stream)
             self._serve()
@@ -182,11 +197,10 @@ class Mux:
         self._serve()
 
     def lost(self, error: StreamReset) -> None:
-        """The link is gone, and all streams with it."""
-        streams, self.streams = self.streams, {}
-        self._waiting.clear()
-        for stream in streams.values():
-            stream.events.closed(error)
+        """The link is gone, and all streams with it; there will be no others."""
+        self._lost = error
+        for stream in list(self.streams.values()):
+            self._closed(stream, error)
 
     def flush(self) -> None:
         """Hand what has come together to `send`."""
@@ -216,23 +230,49 @@ class Mux:
     # -- what they share
 
     def _put(self, header: bytes, payload: bytes) -> None:
-        self._out.append(header)
+        out = self._out
+        out.append(header)
         if payload:
-            self._out.append(payload)
-        self._out_size += len(header) + len(payload)
-        if self._out_size >= FLUSH_SIZE:
+            out.append(payload)
+        self._out_size = size = self._out_size + len(header) + len(payload)
+        if size >= FLUSH_SIZE:
             self.flush()
         elif not self._turn_asked:
             self._turn_asked = True
             self.turn()
 
+    def _enter(self, stream: MuxStream) -> None:
+        """Put a new stream into the books.
+
+        Raises:
+            StreamReset: there are as many as there may be, or the link is gone.
+        """
+        if self._lost is not None:
+            raise StreamReset(self._lost.code, self._lost.reason)
+        if len(self.streams) >= self.max_streams:
+            raise StreamReset(ResetCode.LIMIT, "too many streams")
+        self.streams[stream.id] = stream
+
+    def _take_up(self, stream: MuxStream, service: Any, visitor: str) -> None:
+        """Let `accept` decide on a stream that the peer opens."""
+        try:
+            self._enter(stream)
+            self.accept(stream, service, visitor)
+        except Exception as error:
+            self._forget(stream)
+            if not isinstance(error, StreamReset):
+                raise
+            self._emit_reset(stream, error.code, error.reason)
+
     def _forget(self, stream: MuxStream) -> bool:
         """Take the stream out of the books; False if it was out already."""
-        if self.streams.pop(stream.id, None) is None:
+        # Of an id that is used again, the books may hold another stream by now.
+        if self.streams.get(stream.id) is not stream:
             return False
-        # What the owner never used no longer counts.
+        del self.streams[stream.id]
         stream.queue.clear()
         stream.queued = 0
+        stream.credit = 0
         return True
 
     def _closed(self, stream: MuxStream, error: StreamReset | None) -> None:
@@ -240,8 +280,9 @@ class Mux:
             stream.events.closed(error)
 
     def _finish_now(self, stream: MuxStream) -> None:
-        if stream.id not in self.streams:
+        if stream.finish_sent or self.streams.get(stream.id) is not stream:
             return
+        stream.finish_sent = True
         self._emit_finish(stream)
         if stream.peer_finished:
             self._closed(stream, None)
@@ -253,27 +294,34 @@ class Mux:
 
     def _serve(self) -> None:
         """Let the waiting streams send in turn, as far as credit and link allow."""
-        waiting = self._waiting
-        while waiting and self.writable:
-            stream = waiting.popleft()
-            stream.waiting = False
-            if not stream.queued:
-                continue
-            if stream.credit <= 0:
-                if not stream.starved:
-                    stream.starved = True
-                    self._emit_starved(stream)
-                continue  # its turn comes again with new credit
+        if self._serving:
+            return  # called back by what is served; the loop goes on
+        self._serving = True
+        try:
+            while self._waiting and self.writable:
+                self._serve_one(self._waiting[0])
+        finally:
+            self._serving = False
+
+    def _serve_one(self, stream: MuxStream) -> None:
+        """Let the first in line send a piece. Until it has, nobody is let past it."""
+        if stream.credit > 0 and stream.queued:
             data = self._next_piece(stream)
             stream.credit -= len(data)
             stream.queued -= len(data)
             self._emit_data(stream, data)
-            if stream.queued:
+        elif stream.queued and not stream.starved:
+            stream.starved = True
+            self._emit_starved(stream)
+        self._waiting.popleft()
+        stream.waiting = False
+        if stream.queued:
+            if not stream.starved:  # else its turn comes again with new credit
                 self._stand_in_line(stream)
-            elif stream.finishing:
-                self._finish_now(stream)
-            else:
-                stream.events.writable()
+        elif stream.finishing:
+            self._finish_now(stream)
+        elif self.streams.get(stream.id) is stream:
+            stream.events.writable()
 
     def _next_piece(self, stream: MuxStream) -> bytes:
         limit = min(self.max_data, stream.credit)

@@ -9,7 +9,6 @@ of it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from struct import iter_unpack
 from typing import Final
@@ -18,17 +17,19 @@ from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
 from inletspy.wire import varint
 from inletspy.wire.mux import Mux, MuxStream, StreamEvents
 
-__all__ = ["MAX_MESSAGE", "RemoteDialerMux"]
+__all__ = ["RemoteDialerMux"]
 
 DATA, CONNECT, ERROR, ADD_CLIENT, REMOVE_CLIENT, PAUSE, RESUME, SYNC_CONNECTIONS = range(1, 9)
 
-#: The longest message, in bytes.
-MAX_MESSAGE: Final = 1 << 20
 #: Content that a stock peer puts into one message, at most.
 _MAX_DATA: Final = 32_768
 #: What old peers read of an error's text.
 _MAX_ERROR: Final = 100
-_DEADLINE: Final = varint.encode(15_000)
+#: A message's type, with the deadline that goes with two of them.
+_TYPES: Final = {
+    kind: varint.encode(kind) + (varint.encode(15_000) if kind in (DATA, CONNECT) else b"")
+    for kind in (DATA, CONNECT, ERROR, PAUSE, RESUME)
+}
 #: Unread bytes of a stream at which its sender is asked to pause, and to go on.
 _HIGH_WATER: Final = 256 << 10
 _LOW_WATER: Final = _HIGH_WATER // 8
@@ -50,7 +51,8 @@ class RemoteDialerMux(Mux):
 
     def __init__(self, turn: Callable[[], None], send: Callable[[list[bytes]], None]) -> None:
         super().__init__(turn, send)
-        self._message_id = random.getrandbits(62)
+        #: Counts from zero, not from a random number as stock peers do: short to encode.
+        self._message_id = 0
         self._next_id = 2
         self._unconsumed = 0
         self._full: set[int] = set()
@@ -61,21 +63,19 @@ class RemoteDialerMux(Mux):
         """Have the client dial `address`; data may follow at once.
 
         Raises:
-            StreamReset: the session has as many streams as it may.
+            StreamReset: the session has as many streams as it may, or is over.
         """
-        if len(self.streams) >= self.max_streams:
-            raise StreamReset(ResetCode.LIMIT, "too many streams")
         stream = MuxStream(self._next_id, _UNLIMITED, _UNLIMITED)
-        self._next_id += 1
         stream.events = events
-        self.streams[stream.id] = stream
+        self._enter(stream)
+        self._next_id += 1
         self._message(stream.id, CONNECT, f"tcp/{address}".encode())
         return stream
 
     def consumed(self, stream: MuxStream, size: int) -> None:
         """See `Mux.consumed`."""
-        if stream.id not in self.streams:
-            return
+        if self.streams.get(stream.id) is not stream:
+            return  # what was left of it was forgotten with it
         stream.unconsumed -= size
         self._unconsumed -= size
         if stream.peer_paused and stream.unconsumed < _LOW_WATER:
@@ -86,11 +86,9 @@ class RemoteDialerMux(Mux):
 
     def _message(self, connection: int, kind: int, payload: bytes) -> None:
         self._message_id += 1
-        header = varint.encode(self._message_id) + varint.encode(connection) + varint.encode(kind)
-        if kind in (DATA, CONNECT):
-            header += _DEADLINE
+        ids = varint.encode(self._message_id) + varint.encode(connection)
         # One entry is one message, which is why `_messages` has nothing to do.
-        self._put(header + payload, b"")
+        self._put(ids + _TYPES[kind] + payload, b"")
 
     def _emit_data(self, stream: MuxStream, data: bytes) -> None:
         self._message(stream.id, DATA, data)
@@ -102,7 +100,7 @@ class RemoteDialerMux(Mux):
 
     def _emit_reset(self, stream: MuxStream, code: ResetCode, reason: str) -> None:
         text = reason or code.name.lower()
-        self._message(stream.id, ERROR, text.encode()[:_MAX_ERROR])
+        self._message(stream.id, ERROR, text.encode("utf-8", "replace")[:_MAX_ERROR])
 
     def _messages(self, out: list[bytes]) -> list[bytes]:
         return out
@@ -155,10 +153,10 @@ class RemoteDialerMux(Mux):
         stream.unconsumed += size
         self._unconsumed += size
         stream.events.data(payload)
-        if stream.unconsumed > _HIGH_WATER and stream.id in self.streams:
-            if not stream.peer_paused:
-                stream.peer_paused = True
-                self._message(stream.id, PAUSE, b"")
+        if stream.unconsumed > _HIGH_WATER and not stream.peer_paused:
+            stream.peer_paused = True
+            self._message(stream.id, PAUSE, b"")
+        if stream.unconsumed > _STREAM_LIMIT or self._unconsumed > _SESSION_LIMIT:
             self._check_congestion(stream)
 
     def _ended(self, stream: MuxStream, payload: bytes) -> None:
@@ -173,15 +171,10 @@ class RemoteDialerMux(Mux):
         if not slash or connection in self.streams:
             raise ProtocolViolation("a malformed Connect")
         stream = MuxStream(connection, _UNLIMITED, _UNLIMITED)
-        self.streams[connection] = stream
-        try:
-            if network != "tcp":
-                raise StreamReset(ResetCode.REFUSED, f"network not allowed: {network}")
-            if len(self.streams) > self.max_streams:
-                raise StreamReset(ResetCode.LIMIT, "too many streams")
-            self.accept(stream, address, "")
-        except StreamReset as error:
-            self.reset(stream, error.code, error.reason)
+        if network == "tcp":
+            self._take_up(stream, address, "")
+        else:
+            self._emit_reset(stream, ResetCode.REFUSED, f"network not allowed: {network}")
 
     def _synchronise(self, payload: bytes) -> None:
         """Drop what the client no longer knows; it wants no answer."""

@@ -13,11 +13,14 @@ from inletspy.errors import ProtocolViolation
 __all__ = ["decode", "encode"]
 
 _MAX_BYTES: Final = 10
+_SINGLE: Final = [bytes((byte,)) for byte in range(0x80)]
 
 
 def encode(number: int) -> bytes:
     """The varint of a number of at most 64 bits, sign included."""
     rest = (number << 1) ^ (number >> 63)
+    if rest <= 0x7F:
+        return _SINGLE[rest]
     out = bytearray()
     while rest > 0x7F:
         out.append(rest & 0x7F | 0x80)
@@ -33,11 +36,13 @@ def decode(data: bytes, position: int = 0) -> tuple[int, int]:
         ProtocolViolation: it is cut, or longer than 64 bits allow.
     """
     rest = shift = 0
-    for offset, byte in enumerate(data[position : position + _MAX_BYTES]):
-        rest |= (byte & 0x7F) << shift
+    for byte in data[position : position + _MAX_BYTES]:
+        position += 1
         if byte < 0x80:
+            rest |= byte << shift
             if rest >> 64:
                 raise ProtocolViolation("a varint of more than 64 bits")
-            return (rest >> 1) ^ -(rest & 1), position + offset + 1
+            return (rest >> 1) ^ -(rest & 1), position
+        rest |= (byte & 0x7F) << shift
         shift += 7
     raise ProtocolViolation("a varint that does not end")
