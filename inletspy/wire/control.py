@@ -14,11 +14,11 @@ from typing import Any, Final
 from inletspy.errors import Code, ProtocolViolation, Refused
 
 __all__ = [
+    "VERSION",
     "Grant",
     "Hello",
     "Resume",
     "ServiceOffer",
-    "VERSION",
     "Welcome",
     "error_message",
     "read_error",
@@ -31,11 +31,12 @@ VERSION: Final = 1
 _MAX_TEXT: Final = 512
 _match_client_id = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+-]{0,127}").fullmatch
 _match_service_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}").fullmatch
-_has_control_characters = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+#: Control characters, and halves of surrogate pairs, which JSON can carry but no encoding.
+_has_unfit_characters = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 def read_text(message: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
-    """A text field without control characters, of at most 512 characters.
+    """A text field of at most 512 characters, none of them control characters.
 
     Raises:
         ProtocolViolation: it is missing (and has no default) or not such a text.
@@ -43,7 +44,7 @@ def read_text(message: Mapping[str, Any], key: str, *, default: str | None = Non
     value = message.get(key, default)
     if value is None and default is not None:
         value = default
-    if not isinstance(value, str) or len(value) > _MAX_TEXT or _has_control_characters(value):
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or _has_unfit_characters(value):
         raise ProtocolViolation(f"{key} is missing or not a short text")
     return value
 
@@ -59,6 +60,13 @@ def _read_list(message: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = message.get(key)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ProtocolViolation(f"{key} is missing or not a list of objects")
+    return value
+
+
+def _read_object(message: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    value = message.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise ProtocolViolation(f"{key} is no object")
     return value
 
 
@@ -92,9 +100,7 @@ class ServiceOffer:
         """
         name = read_text(message, "name")
         proto = read_text(message, "proto")
-        options = message.get("options") or {}
-        if not isinstance(options, dict):
-            raise ProtocolViolation("options is no object")
+        options = _read_object(message, "options") or {}
         if _match_service_name(name) is None:
             raise Refused(Code.INVALID, f"{name!r} is no service name")
         if proto not in ("http", "tcp"):
@@ -132,8 +138,21 @@ class Resume:
     """A session that a client had before, with the proof that it was the client's."""
 
     session: str
-    key: str
+    key: str = field(repr=False)
     received: int = 0
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> Resume:
+        """Read the `resume` of a `hello`; raises ProtocolViolation."""
+        return cls(
+            session=read_text(message, "session"),
+            key=read_text(message, "key"),
+            received=_read_number(message, "received", 1 << 62),
+        )
+
+    def message(self) -> dict[str, Any]:
+        """The proof as it is sent."""
+        return {"session": self.session, "key": self.key, "received": self.received}
 
 
 @dataclass(frozen=True)
@@ -170,19 +189,8 @@ class Hello:
         services = tuple(ServiceOffer.read(item) for item in _read_list(message, "services"))
         if len({service.name for service in services}) != len(services):
             raise Refused(Code.INVALID, "two services have the same name")
-        resume = message.get("resume")
-        if resume is not None and not isinstance(resume, dict):
-            raise ProtocolViolation("resume is no object")
-        return cls(
-            client_id=client_id,
-            services=services,
-            resume=resume
-            and Resume(
-                session=read_text(resume, "session"),
-                key=read_text(resume, "key"),
-                received=_read_number(resume, "received", 1 << 62),
-            ),
-        )
+        resume = _read_object(message, "resume")
+        return cls(client_id, services, None if resume is None else Resume.read(resume))
 
     def message(self) -> dict[str, Any]:
         """The greeting as it is sent."""
@@ -193,11 +201,7 @@ class Hello:
             "services": [service.message() for service in self.services],
         }
         if self.resume is not None:
-            message["resume"] = {
-                "session": self.resume.session,
-                "key": self.resume.key,
-                "received": self.resume.received,
-            }
+            message["resume"] = self.resume.message()
         return message
 
 
@@ -276,7 +280,7 @@ def error_message(error: Refused) -> dict[str, Any]:
     return {
         "type": "error",
         "code": error.code.value,
-        "message": error.message,
+        "message": error.message[:_MAX_TEXT],
         "retry": error.retry,
     }
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 __all__ = ["mask", "native", "new_key"]
 
-_lib: Any
 try:
     from _nvx_xormasker import ffi as _ffi
     from _nvx_xormasker import lib as _lib
