@@ -92,17 +92,14 @@ class HostProxyResource(Resource):
 
     def _head(self, channel: EdgeChannel, request: RequestHead, pool: UpstreamPool) -> bytes:
         """The request's head as the upstream gets it."""
-        trusted = channel.site.trusts(channel)
-        if trusted and request.forwarding_fields:
-            extra, keep = self._extended(channel, request), True
+        cached = channel.forwarding
+        if channel.site.trusts(channel) and request.forwarding_fields:
+            extra = self._extended(channel, request)
+        elif cached is None or cached[0] != request.authority:
+            extra = self._forwarded(channel, request)
+            channel.forwarding = (request.authority, extra)
         else:
-            cached = channel.forwarding
-            if cached is None or cached[0] != request.authority:
-                extra = self._forwarded(channel, request)
-                channel.forwarding = (request.authority, extra)
-            else:
-                extra = cached[1]
-            keep = False
+            extra = cached[1]
         if not request.has_request_id:
             self._id_count += 1
             extra += b"X-Request-Id: %b%08x\r\n" % (self._id_prefix, self._id_count)
@@ -110,7 +107,19 @@ class HostProxyResource(Resource):
         if host is None and not request.has_host:
             # RFC 9112, 3.2.2: the target's, where there is no Host
             host = request.authority or pool.authority
-        return request.forward(extra, host, keep)
+        if pool.origin and self._from_own_page(request):
+            return request.forward(extra + pool.origin, host, (b"origin",))
+        return request.forward(extra, host)
+
+    @staticmethod
+    def _from_own_page(request: RequestHead) -> bool:
+        """Whether a page of the tunnel itself asks (RFC 6454, 7), and no other site's.
+
+        An upstream that is told its own address as the host takes such a page for a
+        stranger's, unless the origin is changed in the same way.
+        """
+        origin = request.field(b"origin")
+        return origin is not None and origin.lower().partition(b"://")[2] == request.authority
 
     def _forwarded(self, channel: EdgeChannel, request: RequestHead) -> bytes:
         """The fields that tell the upstream about the visitor (RFC 7239)."""
@@ -129,21 +138,31 @@ class HostProxyResource(Resource):
         return b"\r\n".join([*lines, forwarded, b""])
 
     def _extended(self, channel: EdgeChannel, request: RequestHead) -> bytes:
-        """What is to be added to the fields that a trusted proxy has sent."""
+        """What a trusted proxy says about the visitor, and the proxy's own address."""
         address = channel.address.encode()
         node = b'"[%b]"' % address if b":" in address else address
-        present = {line.partition(b":")[0].lower() for line in request.forwarding_fields}
-        # Several lines of one field count as one list (RFC 9110, 5.3).
-        lines = [b"X-Forwarded-For: " + address]
+        kept = []
+        # Many programs read only the first line of a field, so each list stays one line.
+        lists: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
+        present = set()
+        for line in request.forwarding_fields:
+            name, _, value = line.partition(b":")
+            name = name.lower()
+            present.add(name)
+            if name in lists:
+                lists[name].append(value.strip(b" \t"))
+            else:
+                kept.append(line)
+        kept.append(b"X-Forwarded-For: " + b", ".join([*lists[b"x-forwarded-for"], address]))
         if b"forwarded" in present:
-            lines.append(b"Forwarded: for=" + node)
+            kept.append(b"Forwarded: " + b", ".join([*lists[b"forwarded"], b"for=" + node]))
         if b"x-forwarded-proto" not in present:
-            lines.append(b"X-Forwarded-Proto: " + self._scheme)
+            kept.append(b"X-Forwarded-Proto: " + self._scheme)
         if b"x-forwarded-port" not in present:
-            lines.append(b"X-Forwarded-Port: " + self._port)
+            kept.append(b"X-Forwarded-Port: " + self._port)
         if b"x-forwarded-host" not in present and request.authority:
-            lines.append(b"X-Forwarded-Host: " + request.authority)
-        return b"\r\n".join([*lines, b""])
+            kept.append(b"X-Forwarded-Host: " + request.authority)
+        return b"\r\n".join([*kept, b""])
 
 
 @implementer(ISnapshot)

@@ -211,6 +211,7 @@ class UpstreamPool:
         service: whose they are.
         authority: host and port of the upstream.
         host: the Host to send instead of the visitor's, or None.
+        origin: the Origin field that goes with it, where that is the upstream's own.
         requests: requests so far.
         bytes_in, bytes_out: from and to visitors, heads included.
         closed: whether the service is over.
@@ -220,6 +221,9 @@ class UpstreamPool:
         self.service = service
         self.authority = service.address.authority.encode() if service.address else b""
         self.host = _host_for(service, self.authority)
+        self.origin = b""
+        if self.host == self.authority and service.address is not None:
+            self.origin = b"Origin: %b://%b\r\n" % (service.address.scheme.encode(), self.host)
         self.requests = 0
         self.bytes_in = 0
         self.bytes_out = 0

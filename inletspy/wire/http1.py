@@ -10,6 +10,7 @@ a message ends. It holds no connection state and never sees a socket. Response h
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from inletspy.errors import HeadError
@@ -171,18 +172,20 @@ class RequestHead:
         return None
 
     def forward(
-        self, extra: bytes, host: bytes | None = None, keep_forwarding: bool = False
+        self, extra: bytes, host: bytes | None = None, leave_out: Sequence[bytes] = ()
     ) -> bytes:
-        """The head to send to the upstream.
+        """The head to send to the upstream, without what X-Forwarded and Forwarded say.
 
         Args:
             extra: complete field lines to add.
             host: takes the place of the Host that the visitor sent.
-            keep_forwarding: keep the X-Forwarded and Forwarded fields that came.
+            leave_out: names, in lower case, of further fields to leave out.
         """
         spans = self._hop_by_hop
-        if not keep_forwarding and self._forwarding:
+        if self._forwarding:
             spans = spans + self._forwarding
+        if leave_out:
+            spans = spans + named_spans(lower_lines(self.lines), leave_out)
         if host is not None and self._host_span is not None:
             spans = [*spans, self._host_span]
         lines = self.lines

@@ -154,15 +154,21 @@ class RequestHeadTests(TunnelTestCase):
 class HostHeaderTests(TunnelTestCase):
     """The service's option `host_header`."""
 
-    async def host_with(self, **options: Any) -> str | None:
-        """The Host that the upstream gets when the service has these options."""
+    async def head_with(self, *lines: str, **options: Any) -> Any:
+        """The head that the upstream gets when the service has these options."""
         self.edge.routes.names.free(self.host, self.tunnel.service)
         self.tunnel = Tunnel(f"http://127.0.0.1:{self.upstream.port}", options=options)
         self.edge.serve(self.host, self.tunnel)
-        _, upstream, head = await self.asked(self.request())
+        _, upstream, head = await self.asked(self.request("GET / HTTP/1.1", *lines))
         self.assertEqual(head.get("x-forwarded-host"), self.host)
         upstream.cut()
-        return head.get("host")
+        return head
+
+    async def host_with(self, **options: Any) -> str | None:
+        """The Host in that head."""
+        head = await self.head_with(**options)
+        host: str | None = head.get("host")
+        return host
 
     async def test_preserve(self) -> None:
         self.assertEqual(await self.host_with(), self.host)
@@ -172,6 +178,18 @@ class HostHeaderTests(TunnelTestCase):
         self.assertEqual(
             await self.host_with(host_header="rewrite"), f"127.0.0.1:{self.upstream.port}"
         )
+
+    async def test_rewriting_takes_the_origin_of_own_pages_along(self) -> None:
+        own, other = f"Origin: http://{self.host}", "Origin: https://evil.example"
+        upstream = f"http://127.0.0.1:{self.upstream.port}"
+        head = await self.head_with(own, host_header="rewrite")
+        self.assertEqual(head.all("origin"), [upstream])
+        head = await self.head_with(other, host_header="rewrite")
+        self.assertEqual(head.all("origin"), ["https://evil.example"])
+        head = await self.head_with(own)
+        self.assertEqual(head.all("origin"), [f"http://{self.host}"])
+        head = await self.head_with(own, host_header="dev.example.com")
+        self.assertEqual(head.all("origin"), [f"http://{self.host}"])
 
     async def test_value(self) -> None:
         self.assertEqual(await self.host_with(host_header="dev.example.com"), "dev.example.com")
@@ -199,12 +217,12 @@ class TrustedProxyTests(TunnelTestCase):
                 "Forwarded: for=203.0.113.9",
             )
         )
-        self.assertEqual(head.all("x-forwarded-for"), ["203.0.113.9, 10.0.0.1", "127.0.0.1"])
+        self.assertEqual(head.all("x-forwarded-for"), ["203.0.113.9, 10.0.0.1, 127.0.0.1"])
         self.assertEqual(head.get("x-forwarded-proto"), "https")
         self.assertEqual(head.get("x-forwarded-host"), "public.example.com")
         self.assertEqual(head.get("x-forwarded-port"), "443")
         self.assertEqual(head.get("x-real-ip"), "203.0.113.9")
-        self.assertEqual(head.all("forwarded"), ["for=203.0.113.9", "for=127.0.0.1"])
+        self.assertEqual(head.all("forwarded"), ["for=203.0.113.9, for=127.0.0.1"])
 
     async def test_what_it_leaves_out_is_added(self) -> None:
         _, _, head = await self.asked(
