@@ -93,7 +93,7 @@ _REFUSALS: Final = (
         b"<title>DisallowedHost",
         '"NAME" to ALLOWED_HOSTS in settings.py',
     ),
-    # The next two look at Origin and X-Forwarded-Host too, which rewriting leaves alone.
+    # The next two look at Referer or X-Forwarded-Host too, which rewriting leaves alone.
     _Refusal(
         "Next.js",
         (403, None),
