@@ -106,7 +106,7 @@ class Agent:
         self._numbers: dict[int, str] = {}
         self._refusal: Refused | None = None
         self._closing_reason = ""
-        self._draining = False
+        self._drain_timer: IDelayedCall | None = None
         self._welcome_timer: IDelayedCall | None = None
         self._pulse: LoopingCall | None = None
         self._silent = 0
@@ -147,6 +147,8 @@ class Agent:
             self._welcome_timer.cancel()
         if self._pulse is not None and self._pulse.running:
             self._pulse.stop()
+        if self._drain_timer is not None and self._drain_timer.active():
+            self._drain_timer.cancel()
         text = self._closing_reason or _plain_reason(code, reason)
         self._ended(self._refusal, text)
 
@@ -206,15 +208,14 @@ class Agent:
 
     def _go_away(self, reason: str) -> None:
         self._closing_reason = reason
-        self._draining = True
-        self._close_if_drained()
+        if self._drain_timer is None:
+            self._close_if_drained()
 
     def _close_if_drained(self) -> None:
-        if self._draining and self._mux is not None:
-            if self._mux.streams:
-                self._reactor.callLater(0.1, self._close_if_drained)
-            else:
-                self.close()
+        if self._mux is not None and self._mux.streams:
+            self._drain_timer = self._reactor.callLater(0.1, self._close_if_drained)
+        else:
+            self.close()
 
     # -- streams
 
@@ -263,6 +264,6 @@ class Agent:
 def _plain_reason(code: int | None, reason: str) -> str:
     if reason:
         return reason
-    if code is not None and code != 1006:
+    if code is not None:
         return f"the server closed the connection (code {code})"
     return "the connection to the server was lost"

@@ -89,6 +89,8 @@ class Dialer:
         #: Stays the same for the life of the process, as a stock client's does.
         self._inlets_id = secrets.token_hex(16)
         self._was_ready = False
+        #: How long the last session was up, in seconds.
+        self._lasted = 0.0
         self._resume: Resume | None = None
         self._agent: Agent | None = None
         self._waiting: Deferred[Any] | None = None
@@ -125,27 +127,26 @@ class Dialer:
         return done
 
     async def _run(self) -> None:
-        longest = _FIRST_WAIT
+        longest = 0.0
         while not self._stopping:
+            self._lasted = 0.0
             try:
-                was_up, reason, soon = await self._session()
-            except ServerUnreachable as error:
-                if not self._was_ready:
+                reason = await self._session()
+            except (Refused, ServerUnreachable) as error:
+                if self._stopping:
+                    return
+                for_good = isinstance(error, Refused) and not error.retry
+                if for_good or not self._was_ready:
                     raise
-                was_up, reason, soon = False, str(error), False
+                reason = str(error)
             if self._stopping:
                 return
-            if was_up:
-                longest = _FIRST_WAIT
-            if soon:
-                continue
-            if was_up:
-                wait = 0.0
-            else:
+            if self._lasted > longest:
+                longest = 0.0  # what was up for long is dialled again at once
+            if reason:
                 wait = random.uniform(0, longest)
-                longest = min(2 * longest, _LONGEST_WAIT)
-            self._observer.disconnected(reason, wait)
-            if wait:
+                longest = min(max(2 * longest, _FIRST_WAIT), _LONGEST_WAIT)
+                self._observer.disconnected(reason, wait)
                 await self._wait(deferLater(self._reactor, wait))
 
     async def _wait(self, waiting: Deferred[Any]) -> Any:
@@ -160,15 +161,14 @@ class Dialer:
         finally:
             self._waiting = None
 
-    async def _session(self) -> tuple[bool, str, bool]:
+    async def _session(self) -> str:
         """One connection, from dialling to its end.
 
         Returns:
-            Whether the session was up, why it ended, and whether to dial again at once
-            without a word.
+            Why the session ended; nothing if all there is to do is to dial again.
 
         Raises:
-            Refused: for good.
+            Refused: the server says no.
             ServerUnreachable: no session came about.
         """
         ended: Deferred[tuple[Refused | None, str]] = Deferred()
@@ -183,7 +183,8 @@ class Dialer:
         )
         link = await self._wait(self._connect())
         if link is None:
-            return False, "", False
+            return ""
+        opened = self._reactor.seconds()
         self._agent = agent
         if self._native:
             agent.begin_native(link)
@@ -193,15 +194,17 @@ class Dialer:
             agent.close()
         refusal, reason = await ended
         self._agent = None
-        self._was_ready = self._was_ready or agent.was_ready
+        if agent.was_ready:
+            self._was_ready = True
+            self._lasted = self._reactor.seconds() - opened
         had_resume, self._resume = self._resume, agent.resume
-        if refusal is not None and refusal.code is Code.SESSION_EXPIRED and had_resume:
-            return agent.was_ready, reason, True
-        if refusal is not None and not (refusal.retry and self._was_ready):
+        if refusal is not None:
+            if refusal.code is Code.SESSION_EXPIRED and had_resume:
+                return ""
             raise refusal
-        if not agent.was_ready and refusal is None:
+        if not agent.was_ready:
             raise ServerUnreachable(f"{self._server}: {reason}")
-        return agent.was_ready, reason, False
+        return reason
 
     # -- one connection
 
@@ -211,7 +214,28 @@ class Dialer:
         Returns:
             Fires with an open link; fails with Refused or ServerUnreachable.
         """
-        opened: Deferred[ClientLink] = Deferred(lambda _: connecting.cancel())
+        shaking_hands: list[ClientLink] = []
+
+        def cancel(opened: Deferred[ClientLink]) -> None:
+            opened.errback(CancelledError())  # first, since endpoints fail in other ways
+            connecting.cancel()
+            for link in shaking_hands:
+                link.abort()
+
+        def fail(error: Exception) -> None:
+            if not opened.called:
+                opened.errback(error)
+
+        def accepted(link: ClientLink, response: ConnectionResponse) -> None:
+            if self._native and response.protocol != SUBPROTOCOL:
+                text = (
+                    f"the server at {self._server} does not speak {SUBPROTOCOL}; to a stock "
+                    "inlets server, use `inlets client`"
+                )
+                fail(Refused(Code.VERSION, text))
+                link.abort()
+
+        opened: Deferred[ClientLink] = Deferred(cancel)
         factory = ClientLinkFactory(
             self._reactor,
             self._server.url,
@@ -219,32 +243,13 @@ class Dialer:
             subprotocols=[SUBPROTOCOL] if self._native else [],
             headers={} if self._native else self._inlets_headers(),
         )
-
-        def finish(outcome: Any) -> None:
-            if not opened.called:
-                opened.callback(outcome)  # a Failure takes the errbacks
-
-        def accepted(link: ClientLink, response: ConnectionResponse) -> None:
-            if self._native and response.protocol != SUBPROTOCOL:
-                finish(
-                    Failure(
-                        Refused(
-                            Code.VERSION,
-                            f"the server at {self._server} does not speak inletspy.v1; to a "
-                            "stock inlets server, use `inlets client`",
-                        )
-                    )
-                )
-                link.abort()
-
-        def dropped(link: ClientLink, reason: Failure) -> None:
-            finish(Failure(self._rejected(link, reason)))
-
         factory.accepted = accepted
-        factory.opened = lambda link: finish(link)
-        factory.dropped = dropped
+        factory.opened = lambda link: opened.callback(link)
+        factory.dropped = lambda link, reason: fail(self._rejected(link, reason))
         connecting = self._endpoint().connect(factory)
-        connecting.addErrback(lambda failure: finish(Failure(self._unreachable(failure))))
+        connecting.addCallbacks(
+            shaking_hands.append, lambda failure: fail(self._unreachable(failure))
+        )
         return opened
 
     def _inlets_headers(self) -> dict[str, str | list[str]]:
@@ -264,16 +269,24 @@ class Dialer:
                 eager(self._reactor), server.host, server.port, timeout=_CONNECT_SECONDS
             )
         if server.secure:
-            options = (
-                UnverifiedClient(server.host)
-                if self._insecure
-                else optionsForClientTLS(server.host)
-            )
-            endpoint = wrapClientTLS(options, endpoint)
+            endpoint = wrapClientTLS(self._tls(), endpoint)
         return endpoint
+
+    def _tls(self) -> Any:
+        host = self._server.host
+        if self._insecure:
+            return UnverifiedClient(host)
+        try:
+            return optionsForClientTLS(host)
+        except UnicodeError as error:  # of idna
+            raise ServerUnreachable(
+                f"can't trust {self._server}: no certificate can be for {host} ({error})"
+            ) from error
 
     def _rejected(self, link: ClientLink, reason: Failure) -> Exception:
         """Why the handshake came to nothing."""
+        if link.wasOpenHandshakeTimeout:
+            return ServerUnreachable(f"can't reach {self._server}: it does not answer")
         if link.rejection is None:
             return self._unreachable(reason)
         status, text = link.rejection
@@ -294,8 +307,8 @@ class Dialer:
     def _unreachable(self, failure: Failure) -> ServerUnreachable:
         server = self._server
         if failure.check(ProxyRefused):
-            return ServerUnreachable(f"can't reach {server}: {failure.getErrorMessage()}")
-        if failure.check(ConnectionRefusedError):
+            text = f"can't reach {server}: {failure.getErrorMessage()}"
+        elif failure.check(ConnectionRefusedError):
             text = f"can't reach {server}: connection refused; is the server running?"
         elif failure.check(DNSLookupError):
             text = f"can't reach {server}: the host name {server.host} is unknown"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -49,12 +49,12 @@ class ProxyAddress:
     def parse(cls, text: str) -> ProxyAddress:
         """Read `http://[user:password@]host[:port]`; raises ValueError."""
         url = urlsplit(text if "://" in text else f"http://{text}")
-        if url.scheme != "http" or not url.hostname:
-            raise ValueError("a proxy must be an http:// address")
+        if url.scheme != "http" or not url.hostname or url.port == 0:
+            raise ValueError("a proxy must be an address like http://proxy.example.com:3128")
         credentials = ""
         if url.username:
             credentials = f"{unquote(url.username)}:{unquote(url.password or '')}"
-        return cls(url.hostname, url.port or 3128, credentials)
+        return cls(url.hostname, url.port or 80, credentials)
 
 
 def proxy_for(server: ServerAddress, environ: Mapping[str, str]) -> ProxyAddress | None:
@@ -116,14 +116,18 @@ class _Connect(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._inner is not None:
             self._inner.connectionLost(reason)
-        elif not self._done.called:
+        else:
             self._fail("it closed the connection")
 
-    def _fail(self, reason: str) -> None:
+    def abort(self) -> None:
+        """Wait no longer."""
         transport: Any = self.transport
+        transport.abortConnection()
+
+    def _fail(self, reason: str) -> None:
         if not self._done.called:
             self._done.errback(ProxyRefused(f"the proxy does not let us through: {reason}"))
-        transport.abortConnection()
+        self.abort()
 
 
 @implementer(IStreamClientEndpoint)
@@ -148,15 +152,24 @@ class TunnelThroughProxy:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See `IStreamClientEndpoint`."""
-        done: Deferred[Any] = Deferred(lambda _: connecting.cancel())
-        factory = Factory.forProtocol(lambda: _Connect(self._request, protocolFactory, done))
-        factory.noisy = False
-        connecting = self._endpoint.connect(factory)
+        asking: list[_Connect] = []
+
+        def cancel(done: Deferred[Any]) -> None:
+            done.errback(CancelledError())  # first, since endpoints fail in other ways
+            connecting.cancel()
+            for protocol in asking:
+                protocol.abort()
 
         def not_connected(failure: Failure) -> None:
             if not done.called:
                 done.errback(failure)
 
-        connecting.addErrback(not_connected)
-        done.addTimeout(_SECONDS, self._reactor)
-        return done
+        def too_late(result: Any, seconds: float) -> None:
+            raise ProxyRefused("the proxy does not answer")
+
+        done: Deferred[Any] = Deferred(cancel)
+        factory = Factory.forProtocol(lambda: _Connect(self._request, protocolFactory, done))
+        factory.noisy = False
+        connecting = self._endpoint.connect(factory)
+        connecting.addCallbacks(asking.append, not_connected)
+        return done.addTimeout(_SECONDS, self._reactor, too_late)

@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
@@ -56,8 +57,9 @@ class _StreamEnd(SpliceEnd):
 
     def connectionLost(self, reason: Any = None) -> None:
         """Nobody waits for the upstream any more."""
-        if self.dialling is not None:
-            self.dialling.cancel()
+        dialling, self.dialling = self.dialling, None
+        if dialling is not None:
+            dialling.cancel()
         super().connectionLost(reason)
 
 
@@ -74,8 +76,28 @@ class _TappedStreamEnd(_StreamEnd):
         super().connectionLost(reason)
 
 
-class _TappedUpstreamEnd(SpliceEnd):
-    def __init__(self, tap: StreamTap) -> None:
+class _UpstreamEnd(SpliceEnd):
+    """The upstream's end of a relay.
+
+    Args:
+        place: where the upstream is, as people put it.
+        failed: is told if there can be no TLS with it.
+    """
+
+    def __init__(self, place: str, failed: Callable[[str], None]) -> None:
+        self._place = place
+        self._failed = failed
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The upstream has gone."""
+        if reason.check(SSL.Error):
+            self._failed(f"{self._place} does not speak TLS: announce it with http://")
+        super().connectionLost(reason)
+
+
+class _TappedUpstreamEnd(_UpstreamEnd):
+    def __init__(self, place: str, failed: Callable[[str], None], tap: StreamTap) -> None:
+        super().__init__(place, failed)
         self._tap = tap
 
     def dataReceived(self, data: bytes) -> None:
@@ -126,8 +148,12 @@ class Relay:
             tls: whether to speak TLS to the upstream.
             failed: is told, in plain words, why a connection could not be made.
         """
-        stream_end = _StreamEnd() if tap is None else _TappedStreamEnd(tap)
-        upstream_end = SpliceEnd() if tap is None else _TappedUpstreamEnd(tap)
+        place = address.authority
+        if tap is None:
+            stream_end, upstream_end = _StreamEnd(), _UpstreamEnd(place, failed)
+        else:
+            stream_end = _TappedStreamEnd(tap)
+            upstream_end = _TappedUpstreamEnd(place, failed, tap)
         stream.start(carried, stream_end)
         stream.pauseProducing()
         factory = _UpstreamFactory(upstream_end, address.host if tls else None)
@@ -141,9 +167,9 @@ class Relay:
             stream.resumeProducing()
 
         def not_connected(failure: Failure) -> None:
+            if stream_end.dialling is None:
+                return  # cancelled, which endpoints put in several ways
             stream_end.dialling = None
-            if failure.check(CancelledError):
-                return
             code, reason = _explain(failure, address)
             stream.reset(code, reason)
             failed(reason)
