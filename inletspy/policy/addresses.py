@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final
-from urllib.parse import urlsplit
 
 __all__ = ["UpstreamAddress"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_match_host = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}").fullmatch
+#: Scheme, authority (a name or an IPv6 address, a port), and whatever follows.
+_match_address = re.compile(
+    r"(https?|tcp)://((?:([A-Z0-9._-]{1,253})|\[([0-9A-F:.]{2,45})\])(?::([^/?#]*))?)(.*)",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+).fullmatch
+
+_match_port = re.compile(r"[0-9]{1,9}").fullmatch
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,26 @@ class UpstreamAddress:
         Raises:
             ValueError: it is no such address; the text says why.
         """
-        try:
-            url = urlsplit(text)
-            port = url.port
-        except ValueError:
-            raise ValueError(f"{text!r} is no address: its port must be 1 to 65535") from None
-        if url.scheme not in ("http", "https", "tcp") or not url.hostname:
+        match = _match_address(text)
+        if match is None:
             raise ValueError(f"{text!r} is no address like http://localhost:3000")
-        if url.username or url.password or url.query or url.fragment or url.path not in ("", "/"):
+        scheme, authority, name, ipv6, digits, rest = match.groups()
+        if rest not in ("", "/"):
             raise ValueError(f"{text!r}: an upstream is only scheme, host and port")
-        if _match_host(url.hostname) is None or port == 0:
-            raise ValueError(f"{text!r} has no valid host or port")
-        if port is None and url.scheme == "tcp":
+        if ipv6 is not None:
+            try:
+                IPv6Address(ipv6)
+            except ValueError as error:
+                raise ValueError(f"{text!r} is no address: {error}") from None
+        port = None
+        if digits:
+            if _match_port(digits) is None or not 1 <= int(digits) <= 65535:
+                raise ValueError(f"{text!r} is no address: its port must be 1 to 65535")
+            port = int(digits)
+        scheme = scheme.lower()
+        if port is None and scheme == "tcp":
             raise ValueError(f"{text!r} names no port")
-        return cls(url.scheme, url.hostname, port, url.netloc)
+        return cls(scheme, (name or ipv6).lower(), port, authority)
 
     @property
     def effective_port(self) -> int:

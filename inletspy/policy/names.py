@@ -29,7 +29,7 @@ def check_label(text: str) -> str:
     Raises:
         ValueError: it is none; the text says why.
     """
-    label = text.lower()
+    label = text.lower() if text.isascii() else text  # U+212A in lower case is a k
     if not label:
         raise ValueError("a name must not be empty or have two dots in a row")
     if len(label) > 63:
@@ -83,6 +83,13 @@ def grant_hostname(requested: str, base_domain: str, *, custom_domains: bool) ->
     Raises:
         Refused: there is no such name, or it can't be the client's.
     """
+    if not base_domain and "." not in requested:
+        raise Refused(
+            Code.HOSTNAME_INVALID,
+            "this server has no domain to give names under; its operator can set one with "
+            "`inletspy config set tunnel_base_domain DOMAIN`",
+            retry=True,
+        )
     if not requested:
         generated = "".join(secrets.choice(_ALPHABET) for _ in range(10))
         return f"{generated}.{base_domain}"
@@ -101,6 +108,9 @@ def grant_hostname(requested: str, base_domain: str, *, custom_domains: bool) ->
                 f"ask for {label.replace('.', '-')}.{base_domain}",
             )
         return hostname
+    if hostname.rpartition(".")[2].isdecimal():
+        # The highest label of a name is never a number (RFC 1123, 2.1).
+        raise Refused(Code.HOSTNAME_INVALID, f"{hostname} is an address, not a name")
     if hostname == base_domain or base_domain.endswith("." + hostname) or not custom_domains:
         raise Refused(
             Code.HOSTNAME_NOT_YOURS,

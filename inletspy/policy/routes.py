@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Claims", "Holder", "Route", "RouteTable", "Taken"]
 
@@ -40,7 +40,7 @@ class Route(Generic[K, T]):
     __slots__ = ("holder", "key", "target", "until")
 
     def __init__(self, key: K, holder: Holder | None, target: T) -> None:
-        self.key = key
+        self.key: K = key
         self.holder = holder
         self.target: T | None = target
         self.until = 0.0
@@ -53,7 +53,7 @@ class Taken(Exception):
         route: the claim that stands in the way.
     """
 
-    def __init__(self, route: Route[K, T]) -> None:
+    def __init__(self, route: Route[Any, Any]) -> None:
         super().__init__(f"{route.key} is taken")
         self.route = route
 

@@ -40,11 +40,26 @@ class TokenPolicy:
         shared = self._shared_token()
         if not token or not shared:
             return None
-        same = hmac.compare_digest(token.encode("utf-8", "replace"), shared.encode())
-        return SHARED if same else None
+        return SHARED if hmac.compare_digest(_bytes(token), _bytes(shared)) else None
+
+
+def _bytes(token: str) -> bytes:
+    # One that came through the environment may hold surrogates (PEP 383).
+    return token.encode("utf-8", "surrogatepass")
 
 
 def bearer_token(authorization: str | None) -> str:
-    """The token in an Authorization field (RFC 6750, 2.1); empty if there is none."""
+    """The token in an Authorization field (RFC 6750, 2.1); empty if there is none.
+
+    Args:
+        authorization: the field's value as HTTP libraries give it, one character for
+            each byte; a token that is not ASCII is UTF-8, as clients send it.
+    """
     scheme, _, token = (authorization or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() != "bearer":
+        return ""
+    token = token.strip(" \t")
+    try:
+        return token.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return token
