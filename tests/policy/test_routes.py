@@ -1,0 +1,228 @@
+"""Claims on names and ports, with a clock of their own."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from inletspy.policy.routes import Claims, Holder, RouteTable, Taken
+from tests.properties import repeatable
+
+ALICE = Holder("alice", "laptop")
+BOB = Holder("bob", "laptop")
+
+
+class ClaimTests(TestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.lease = 600.0
+        self.claims: Claims[str, str] = Claims(self.clock.seconds, lambda: self.lease)
+
+    def assertTaken(self, key: str, holder: Holder | None, target: str) -> None:
+        taken = self.assertRaises(Taken, self.claims.claim, key, holder, target)
+        self.assertIs(taken.route, self.claims.get(key))
+
+    def target(self, key: str) -> str | None:
+        route = self.claims.get(key)
+        return route.target if route is not None else None
+
+    def test_first_come_first_served(self) -> None:
+        route = self.claims.claim("web", ALICE, "first")
+        self.assertEqual((route.key, route.holder, route.target), ("web", ALICE, "first"))
+        self.assertIs(self.claims.get("web"), route)
+        self.assertTaken("web", BOB, "second")
+        self.assertEqual(self.target("web"), "first")
+
+    def test_nobody_has_it(self) -> None:
+        self.assertIsNone(self.claims.get("web"))
+        self.claims.release("web", "first")
+        self.claims.free("web", "first")
+        self.assertEqual(list(self.claims), [])
+
+    def test_keys_have_nothing_to_do_with_each_other(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.claim("api", BOB, "second")
+        self.claims.release("web", "first")
+        self.assertEqual((self.target("web"), self.target("api")), (None, "second"))
+
+    def test_two_sessions_of_one_holder(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.assertTaken("web", ALICE, "second")
+
+    def test_kept_for_its_holder(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.release("web", "first")
+        self.assertIsNone(self.target("web"))
+        self.assertIsNotNone(self.claims.get("web"))
+        self.clock.advance(599.9)
+        for stranger in (BOB, Holder("alice", "desk"), Holder("bob", "laptop"), None):
+            self.assertTaken("web", stranger, "other")
+        self.assertTaken("web", Holder("alice", "laptop", "service"), "other")
+        self.claims.claim("web", Holder("alice", "laptop"), "second")
+        self.assertEqual(self.target("web"), "second")
+
+    def test_free_for_all_after_the_lease(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.release("web", "first")
+        self.clock.advance(600)
+        self.claims.claim("web", BOB, "second")
+        self.assertEqual(self.target("web"), "second")
+
+    def test_the_lease_is_what_it_is_at_the_release(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.lease = 10
+        self.claims.release("web", "first")
+        self.lease = 1000
+        self.clock.advance(10)
+        self.claims.claim("web", BOB, "second")
+
+    def test_no_lease(self) -> None:
+        self.lease = 0
+        self.claims.claim("web", ALICE, "first")
+        self.claims.release("web", "first")
+        self.claims.claim("web", BOB, "second")
+
+    def test_nobody_s_while_its_target_is_away(self) -> None:
+        self.claims.claim("web", None, "first")
+        self.assertTaken("web", None, "second")
+        self.claims.release("web", "first")
+        self.claims.claim("web", BOB, "second")
+
+    def test_a_stale_release(self) -> None:
+        """The end of an old session takes nothing from the one that came after it."""
+        self.claims.claim("web", ALICE, "old")
+        self.claims.release("web", "old")
+        self.claims.claim("web", ALICE, "new")
+        self.claims.release("web", "old")
+        self.claims.free("web", "old")
+        self.assertEqual(self.target("web"), "new")
+        self.assertTaken("web", BOB, "other")
+
+    def test_a_second_release(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.release("web", "first")
+        self.clock.advance(500)
+        self.claims.release("web", "first")
+        self.clock.advance(100)
+        self.claims.claim("web", BOB, "second")
+
+    def test_freed(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.free("web", "first")
+        self.assertIsNone(self.claims.get("web"))
+        self.claims.claim("web", BOB, "second")
+
+    def test_what_is_kept_for_a_holder(self) -> None:
+        self.assertIsNone(self.claims.kept_for(ALICE))
+        for key, holder in (("a", BOB), ("b", ALICE), ("c", ALICE)):
+            self.claims.claim(key, holder, key)
+        self.assertIsNone(self.claims.kept_for(ALICE))
+        self.claims.release("a", "a")
+        self.assertIsNone(self.claims.kept_for(ALICE))
+        self.claims.release("c", "c")
+        self.assertEqual(self.claims.kept_for(ALICE), "c")
+        self.assertEqual(self.claims.kept_for(BOB), "a")
+        self.clock.advance(600)
+        self.assertIsNone(self.claims.kept_for(ALICE))
+
+    def test_expire(self) -> None:
+        for key in ("a", "b", "c"):
+            self.claims.claim(key, ALICE, key)
+        self.claims.release("a", "a")
+        self.clock.advance(300)
+        self.claims.release("b", "b")
+        self.clock.advance(299)
+        self.claims.expire()
+        self.assertEqual([route.key for route in self.claims], ["a", "b", "c"])
+        self.clock.advance(1)
+        self.claims.expire()
+        self.assertEqual([route.key for route in self.claims], ["b", "c"])
+        self.clock.advance(10_000)
+        self.claims.expire()
+        self.assertEqual([route.key for route in self.claims], ["c"])
+
+    def test_claims_can_change_while_they_are_gone_through(self) -> None:
+        for key in ("a", "b"):
+            self.claims.claim(key, ALICE, key)
+        for route in self.claims:
+            self.claims.free(route.key, route.key)
+        self.assertEqual(list(self.claims), [])
+
+    @repeatable
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["claim", "release", "free", "wait", "expire"]),
+                st.sampled_from("ab"),
+                st.sampled_from([ALICE, BOB, None]),
+                st.integers(0, 3),
+            ),
+            max_size=30,
+        )
+    )
+    def test_whatever_happens(self, steps: list[tuple[str, str, Holder | None, int]]) -> None:
+        """A key is never taken from a present target, nor from its holder within the lease."""
+        ClaimTests.setUp(self)
+        held: dict[str, str] = {}
+        kept: dict[str, tuple[Holder | None, float]] = {}
+        for count, (step, key, holder, number) in enumerate(steps):
+            target = f"{count}"
+            present = held.get(key)
+            if step == "wait":
+                self.clock.advance(number * 200)
+            elif step == "expire":
+                self.claims.expire()
+            elif step == "claim":
+                keeper, until = kept.get(key, (None, 0.0))
+                free = keeper in (None, holder) or self.clock.seconds() >= until
+                try:
+                    self.claims.claim(key, holder, target)
+                except Taken:
+                    self.assertTrue(present is not None or not free)
+                else:
+                    self.assertTrue(present is None and free)
+                    held[key] = target
+                    kept[key] = (holder, 0.0)
+            elif present is not None and number:  # with 0 it is a stale one
+                if step == "release":
+                    self.claims.release(key, present)
+                    kept[key] = (kept[key][0], self.clock.seconds() + 600)
+                else:
+                    self.claims.free(key, present)
+                    del kept[key]
+                del held[key]
+            else:
+                self.claims.release(key, "stale")
+                self.claims.free(key, "stale")
+            self.assertEqual({r.key: r.target for r in self.claims if r.target is not None}, held)
+
+
+class RouteTableTests(TestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.table: RouteTable[str] = RouteTable(self.clock.seconds, lambda: 60)
+
+    def test_names_and_ports(self) -> None:
+        self.table.names.claim("web", ALICE, "a")
+        self.table.ports.claim(30_000, ALICE, "b")
+        self.table.names.release("web", "a")
+        self.table.ports.release(30_000, "b")
+        self.assertEqual(self.table.ports.kept_for(ALICE), 30_000)
+        self.clock.advance(60)
+        self.table.expire()
+        self.assertIsNone(self.table.names.get("web"))
+        self.assertIsNone(self.table.ports.get(30_000))
+
+    def test_catch_all(self) -> None:
+        self.assertIsNone(self.table.catch_all)
+        self.table.remove_catch_all("a")
+        self.table.add_catch_all("a")
+        self.table.add_catch_all("b")
+        self.assertEqual(self.table.catch_all, "a")
+        self.table.remove_catch_all("a")
+        self.assertEqual(self.table.catch_all, "b")
+        self.table.remove_catch_all("a")
+        self.table.remove_catch_all("b")
+        self.assertIsNone(self.table.catch_all)
