@@ -62,7 +62,7 @@ class Loading(TestCase):
             (("9" * 40,), "is no port"),
             (("h:0",), "'h:0' has no port from 1 to 65535"),
             (("h:x",), "'h:x' has no port"),
-            (("a b:80",), "'http://a b:80' has"),
+            (("a b:80",), "'http://a b:80'"),
             (("ftp://h:21",), "'ftp://h:21' is no address"),
             (("http://h:80/path",), "only scheme, host and port"),
             (("tcp://h",), "names no port"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import stat
@@ -262,13 +261,27 @@ class RefusedTests(TestCase):
             file.write("nonsense = 1\n")
         self.assertClear(cluster, "contains errors")
 
+    def test_a_disk_that_fills_up(self) -> None:
+        # A limit for the size of files is alike; it is for a process, hence one of its own.
+        cluster = own_cluster(self, made=False)
+        ran = run(
+            "import resource, sys\n"
+            "from pathlib import Path\n"
+            "from inletspy.errors import StartError\n"
+            "from inletspy.store.cluster import Cluster\n"
+            "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))\n"
+            "try:\n"
+            "    Cluster(Path(sys.argv[1])).start()\n"
+            "except StartError as error:\n"
+            "    print(error)\n",
+            str(cluster.directory),
+        )
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        self.assertEqual(len(ran.stdout.splitlines()), 1, ran.stdout)
+        self.assertIn(str(cluster.directory), ran.stdout)
+
     def test_a_full_disk(self) -> None:
-        """Full while it is made and full when it starts; a size limit for files is alike."""
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-        self.assertClear(own_cluster(self, made=False), "")
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         cluster = own_cluster(self)
         self.patch(sys.modules["inletspy.store.cluster"], "ROOM_FOR_WORDS", 1 << 62)
         (cluster.directory / "postgresql.conf").write_text("nonsense = 1\n")
