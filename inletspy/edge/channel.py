@@ -121,7 +121,7 @@ class EdgeChannel(Protocol):
         elif self._body is not None:
             self._quiet = 0
             self._read_body(data)
-        elif self._exchange is not None:
+        elif self._exchange is not None or self.paused:
             self._buffer += data
             if len(self._buffer) > _MAX_AHEAD:
                 self.pause_reading()
@@ -192,12 +192,15 @@ class EdgeChannel(Protocol):
     # -- reading
 
     def _read_requests(self) -> None:
-        """Begin every request that is there whole, as long as none is in progress."""
+        """Begin every request that is there whole, as long as none is in progress.
+
+        None begins either while the visitor takes no answers, which would pile up.
+        """
         if self._looping:  # an exchange that was over at once; the loop below goes on
             return
         self._looping = True
         try:
-            while self._buffer and self._exchange is None and not self.closing:
+            while self._buffer and self._exchange is None and not (self.closing or self.paused):
                 if not self._read_request():
                     break
         finally:
@@ -443,6 +446,8 @@ class EdgeChannel(Protocol):
         self._quiet = 0
         if self._exchange is not None:
             self._exchange.resume()
+        else:
+            self._next()
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` sees to the rest."""

@@ -206,7 +206,11 @@ class Exchange:
     def upstream_broken(self) -> None:
         """The upstream sent something that is not HTTP; its connection is cut already."""
         self._part()
-        self._fail(pages.BROKEN)
+        if self._answered:
+            self._channel.discard_body()
+            self._over()
+        else:
+            self._fail(pages.BROKEN)
 
     def upstream_lost(self, reason: Failure) -> None:
         """The upstream's connection has ended before the exchange was over."""
