@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.edge.tunnels import TunnelTestCase, ok, read_answer, read_head
+from typing import Any, cast
+
+from inletspy.edge import pages
+from tests.edge.tunnels import TunnelTestCase, ok, read_answer, read_head, request
 from tests.peers import CUT, FINISHED, Peer, until
 
 #: More than the sockets and the tunnel on its way can hold together.
@@ -151,6 +154,25 @@ class InletsFlowTests(FlowTests):
     native = False
 
 
+class FloodTests(TunnelTestCase):
+    """Requests that never meet a tunnel."""
+
+    async def test_flood_of_requests_whose_answers_nobody_reads(self) -> None:
+        """Our own pages must not pile up either; they all come once they are read."""
+        many = 15_000
+        fields = ("Host: nobody", "Accept: application/json", f"X-Fill: {'x' * 1000}")
+        visitor = await self.visit()
+        visitor.pause()
+        visitor.send(request("GET / HTTP/1.1", *fields) * many)
+        await visitor.until_stuck()
+        (channel,) = self.edge.site.channels
+        transport = cast(Any, channel.transport)
+        self.assertLess(len(transport.dataBuffer) + transport._tempDataLen, 1 << 20)
+        visitor.resume()
+        size = len(pages.render(pages.UNKNOWN_HOST, b"json", head_only=False, keep_alive=True))
+        await visitor.read(size * many)
+
+
 class EarlyAnswerTests(TunnelTestCase):
     """Upstreams that answer before the request is over."""
 
@@ -238,6 +260,19 @@ class EarlyAnswerTests(TunnelTestCase):
         visitor.send(b"nonsense\r\n")
         self.assertEqual(await visitor.read_to_end(), b"")
         self.assertEqual(visitor.end, FINISHED)
+
+    async def test_to_which_the_upstream_adds_what_it_must_not(self) -> None:
+        """The answer is whole by then, and the visitor keeps its connection."""
+        visitor, upstream = await self.uploading()
+        upstream.send(self.REFUSAL + b"\r\nno!")
+        self.assertEqual((await read_answer(visitor))[1], b"no!")
+        upstream.send(b"and another thing")
+        self.assertEqual(await upstream.ended(), CUT)
+        visitor.send(bytes(self.SIZE - 1000) + self.request())
+        again = await self.upstream.connection()
+        await read_head(again)
+        again.send(ok())
+        self.assertEqual((await read_answer(visitor))[1], b"ok")
 
     async def test_before_the_first_byte(self) -> None:
         visitor, upstream, _ = await self.asked(
