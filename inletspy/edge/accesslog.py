@@ -8,7 +8,6 @@ go to a new one. A full disk loses lines, not requests.
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,6 +24,11 @@ _MAX_LINES: Final = 100_000
 def _quoted(text: bytes) -> str:
     """As text that can't end its field or line, whatever a visitor sent."""
     return text.decode("latin-1").encode("ascii", "backslashreplace").decode().replace('"', "%22")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 class AccessLog:
@@ -76,17 +80,17 @@ class AccessLog:
             )
 
     def _write(self, text: str) -> None:
-        if self._path == "-":
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            return
         try:
-            # Opened anew each time: a file that was moved away is left alone.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-            try:
-                os.write(descriptor, text.encode())
-            finally:
-                os.close(descriptor)
+            if self._path == "-":
+                # Past sys.stdout, which twistd makes into log messages.
+                _write_all(1, text.encode())
+            else:
+                # Opened anew each time: a file that was moved away is left alone.
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+                try:
+                    _write_all(descriptor, text.encode())
+                finally:
+                    os.close(descriptor)
             self._failing = False
         except OSError as error:
             if not self._failing:

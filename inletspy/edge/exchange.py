@@ -76,9 +76,6 @@ class Exchange:
 
     def start(self) -> None:
         """Send the request's head to the upstream."""
-        pool = self.pool
-        pool.requests += 1
-        pool.bytes_in += len(self._head)
         self._send(fresh=not self.request.retriable)
 
     def _send(self, *, fresh: bool) -> None:
@@ -105,7 +102,6 @@ class Exchange:
         """A part of the request's body, with its chunk framing if it has one."""
         self.awaited = False
         self.sweeps = 0
-        self.pool.bytes_in += len(data)
         if self._connection is not None:
             self._connection.transport.write(data)  # type: ignore[union-attr]
 
@@ -136,7 +132,8 @@ class Exchange:
 
     def informational(self, head: ResponseHead) -> None:
         """A 1xx answer: the final one follows."""
-        self.awaited = False
+        if head.status == 100:  # the only one that lets the body come (RFC 9110, 10.1.1)
+            self.awaited = False
         self.sweeps = 0
         if self.request.minor:  # HTTP/1.0 knows none (RFC 9110, 15.2)
             self._channel.write(head.forward())
@@ -187,7 +184,6 @@ class Exchange:
 
     def content(self, data: bytes) -> None:
         """Bytes of the answer, for the visitor."""
-        self.pool.bytes_out += len(data)
         self._channel.write(data)
 
     def answered(self) -> None:

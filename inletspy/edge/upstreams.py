@@ -205,15 +205,13 @@ class UpstreamConnection(Protocol):
 
 
 class UpstreamPool:
-    """The upstream connections of one service, and what the edge counts for it.
+    """The upstream connections of one service.
 
     Attributes:
         service: whose they are.
         authority: host and port of the upstream.
         host: the Host to send instead of the visitor's, or None.
         origin: the Origin field that goes with it, where that is the upstream's own.
-        requests: requests so far.
-        bytes_in, bytes_out: from and to visitors, heads included.
         closed: whether the service is over.
     """
 
@@ -224,9 +222,6 @@ class UpstreamPool:
         self.origin = b""
         if self.host == self.authority and service.address is not None:
             self.origin = b"Origin: %b://%b\r\n" % (service.address.scheme.encode(), self.host)
-        self.requests = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
         self.closed = False
         self._idle: deque[UpstreamConnection] = deque()
 

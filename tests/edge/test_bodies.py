@@ -295,6 +295,19 @@ class Expectations(TunnelTestCase):
         self.assertEqual((head.status, head.get("connection")), (417, "close"))
         self.assertEqual(await visitor.ended(), FINISHED)
 
+    async def test_refused_after_a_hint(self) -> None:
+        """Only 100 lets the body come; what follows a 103 alone is the next request."""
+        visitor, upstream, _ = await self.asked(self.request(*self.EXPECTING))
+        upstream.send(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+            b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.assertEqual((await read_head(visitor)).status, 103)
+        head = await read_head(visitor)
+        self.assertEqual((head.status, head.get("connection")), (417, "close"))
+        visitor.send(b"GET /second")
+        self.assertEqual(await visitor.ended(), FINISHED)
+
     async def test_refused_by_a_page(self) -> None:
         self.edge.release(self.host, self.tunnel)
         visitor = await self.visit(self.request(*self.EXPECTING))
