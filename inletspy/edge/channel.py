@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from inletspy.edge.exchange import Exchange
     from inletspy.edge.resource import EdgeSite
 
-__all__ = ["EdgeChannel"]
+__all__ = ["UNIX", "EdgeChannel"]
+
+#: What stands for the address of a visitor that comes by a UNIX socket.
+UNIX: Final = "unix"
 
 #: Bytes of pipelined requests that are read ahead, at most.
 _MAX_AHEAD: Final = 65_536
@@ -62,10 +65,11 @@ class EdgeChannel(Protocol):
 
     Attributes:
         visitor: its address as `IP:PORT`, for the client to show.
-        address: its IP address.
+        address: its IP address, or `UNIX`.
         paused: whether the visitor takes no more for now.
         closing: whether the connection closes after the present answer.
         forwarding: what the resource keeps for this visitor's requests.
+        trust: whether it is a trusted proxy, beside the setting that says so.
     """
 
     def __init__(self, site: EdgeSite) -> None:
@@ -75,6 +79,7 @@ class EdgeChannel(Protocol):
         self.paused = False
         self.closing = False
         self.forwarding: tuple[bytes, bytes] | None = None
+        self.trust: tuple[object, bool] | None = None
         self._counted = False
         self._connected = False
         self._buffer = b""
@@ -105,7 +110,7 @@ class EdgeChannel(Protocol):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
         peer = transport.getPeer()
-        self.address = getattr(peer, "host", "unix").removeprefix("::ffff:")
+        self.address = getattr(peer, "host", UNIX).removeprefix("::ffff:")
         port = getattr(peer, "port", 0)
         bracketed = f"[{self.address}]" if ":" in self.address else self.address
         self.visitor = f"{bracketed}:{port}"

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from inletspy.edge import pages
 from inletspy.edge.accesslog import AccessLog
-from inletspy.edge.channel import EdgeChannel
+from inletspy.edge.channel import UNIX, EdgeChannel
 from inletspy.edge.exchange import Exchange
 from inletspy.edge.upstreams import UpstreamPool
 from inletspy.interfaces import ISettings, ISnapshot
@@ -123,7 +123,7 @@ class HostProxyResource(Resource):
 
     def _forwarded(self, channel: EdgeChannel, request: RequestHead) -> bytes:
         """The fields that tell the upstream about the visitor (RFC 7239)."""
-        address = channel.address.encode()
+        address = b"unknown" if channel.address == UNIX else channel.address.encode()
         node = b'"[%b]"' % address if b":" in address else address
         scheme = b"https" if ISSLTransport.providedBy(channel.transport) else self._scheme
         lines = [
@@ -141,6 +141,8 @@ class HostProxyResource(Resource):
         """What a trusted proxy says about the visitor, and the proxy's own address."""
         address = channel.address.encode()
         node = b'"[%b]"' % address if b":" in address else address
+        addresses, nodes = ([], []) if channel.address == UNIX else ([address], [b"for=" + node])
+        scheme = b"https" if ISSLTransport.providedBy(channel.transport) else self._scheme
         kept = []
         # Many programs read only the first line of a field, so each list stays one line.
         lists: dict[bytes, list[bytes]] = {b"x-forwarded-for": [], b"forwarded": []}
@@ -153,11 +155,13 @@ class HostProxyResource(Resource):
                 lists[name].append(value.strip(b" \t"))
             else:
                 kept.append(line)
-        kept.append(b"X-Forwarded-For: " + b", ".join([*lists[b"x-forwarded-for"], address]))
+        addresses = lists[b"x-forwarded-for"] + addresses
+        if addresses:
+            kept.append(b"X-Forwarded-For: " + b", ".join(addresses))
         if b"forwarded" in present:
-            kept.append(b"Forwarded: " + b", ".join([*lists[b"forwarded"], b"for=" + node]))
+            kept.append(b"Forwarded: " + b", ".join(lists[b"forwarded"] + nodes))
         if b"x-forwarded-proto" not in present:
-            kept.append(b"X-Forwarded-Proto: " + self._scheme)
+            kept.append(b"X-Forwarded-Proto: " + scheme)
         if b"x-forwarded-port" not in present:
             kept.append(b"X-Forwarded-Port: " + self._port)
         if b"x-forwarded-host" not in present and request.authority:
@@ -239,18 +243,19 @@ class EdgeSite(Site):
 
     def trusts(self, channel: EdgeChannel) -> bool:
         """Whether the visitor is a proxy whose word on forwarding is believed."""
-        return bool(self.settings.current.trusted_proxies) and self._is_proxy(channel.address)
+        networks = self.settings.current.trusted_proxies
+        if channel.trust is None or channel.trust[0] is not networks:
+            channel.trust = (networks, self._is_proxy(channel.address))
+        return channel.trust[1]
 
     def _is_proxy(self, address: str) -> bool:
+        if address == UNIX:  # which only programs of this machine can reach
+            return True
         networks = self.settings.current.trusted_proxies
         if not networks:
             return False
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            return False  # a UNIX socket
-        mapped = getattr(ip, "ipv4_mapped", None) or ip
-        return any(mapped in network for network in networks)
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in networks)
 
     def takes_over(self, channel: EdgeChannel, request: RequestHead) -> bool:
         """Whether the control plane, sharing the port, is what is asked for."""
