@@ -7,6 +7,7 @@ way. Nothing here knows HTTP, or what stands between the two ends.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from twisted.internet import reactor as installed_reactor
@@ -184,7 +185,8 @@ class Peer(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        transport.setTcpNoDelay(True)
+        with suppress(AttributeError):  # a UNIX socket has no such option
+            transport.setTcpNoDelay(True)
         if self._on_made is not None:
             self._on_made(self)
 

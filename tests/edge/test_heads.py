@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_network
 from typing import Any
 
+from twisted.internet.endpoints import UNIXClientEndpoint
+
 from tests.edge.tunnels import DOMAIN, Tunnel, TunnelTestCase, ok, read_answer, read_head
+from tests.peers import Peer, reactor
 
 #: What the edge adds to every request of a stranger.
 ADDED = {
@@ -242,6 +246,52 @@ class TrustedProxyTests(TunnelTestCase):
         )
         head = await read_head(await self.upstream.connection())
         self.assertEqual(head.get("x-forwarded-for"), "127.0.0.2")
+
+    async def test_setting_that_changes(self) -> None:
+        """It counts for the next request on a connection that is there already."""
+        visitor = await self.visit()
+        for trusted, told in (("127.0.0.0/8", "10.0.0.1, 127.0.0.1"), ("10.0.0.0/8", "127.0.0.1")):
+            self.edge.settings.change(trusted_proxies=(ip_network(trusted),))
+            visitor.send(self.request("GET / HTTP/1.1", "X-Forwarded-For: 10.0.0.1"))
+            upstream = await self.upstream.connection()
+            self.assertEqual((await read_head(upstream)).get("x-forwarded-for"), told)
+            upstream.send(ok(b"ok", "Connection: close"))
+            upstream.close()
+            await read_answer(visitor)
+
+
+class UnixSocketTests(TunnelTestCase):
+    """A UNIX socket has no addresses, and only a proxy on this machine can be behind it."""
+
+    async def visit(self, sent: bytes = b"", *, source: str = "") -> Peer:
+        path = os.path.relpath(self.mktemp())  # a socket's name must be short
+        listening = reactor.listenUNIX(path, self.edge.site)
+        self.addCleanup(listening.stopListening)
+        visitor = await self.edge.visitors.connect(UNIXClientEndpoint(reactor, path))
+        visitor.send(sent)
+        return visitor
+
+    async def test_its_word_is_kept(self) -> None:
+        _, _, head = await self.asked(
+            self.request(
+                "GET / HTTP/1.1", "X-Forwarded-For: 203.0.113.9", "Forwarded: for=203.0.113.9"
+            )
+        )
+        self.assertEqual(head.get("x-forwarded-for"), "203.0.113.9")
+        self.assertEqual(head.get("forwarded"), "for=203.0.113.9")
+
+    async def test_nothing_is_known(self) -> None:
+        _, _, head = await self.asked(self.request())
+        self.assertEqual(head.get("x-forwarded-for"), "unknown")
+        self.assertEqual(head.get("forwarded"), f'for=unknown;proto=http;host="{self.host}"')
+
+    async def test_not_limited(self) -> None:
+        self.edge.settings.change(connections_per_address=1)
+        for _ in range(2):
+            visitor, upstream, _ = await self.asked(self.request())
+            upstream.send(ok(b"ok", "Connection: close"))
+            upstream.close()
+            self.assertEqual((await read_answer(visitor))[1], b"ok")
 
 
 class PublicUrlTests(TunnelTestCase):
