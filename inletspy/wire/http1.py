@@ -51,7 +51,7 @@ _match_request = re.compile(
 ).fullmatch
 
 # The look-ahead makes the expression fail on the first byte of most fields. Many
-# programs can't tell `_` from `-` in a field's name, so neither passes for forwarding.
+# programs can't tell `_` from `-` in a field's name: X_Forwarded_For is a visitor's lie.
 _find_fields = re.compile(
     rb"\n(?=[hctuekpfx])(host|connection|content-length|transfer-encoding|upgrade|expect"
     rb"|te|keep-alive|proxy-connection|forwarded|x[-_]forwarded[-_][^:]*+|x[-_]real[-_]ip"
@@ -246,6 +246,8 @@ class RequestHead:
                 self.has_request_id = True
             elif name in (b"keep-alive", b"proxy-connection"):
                 hop_by_hop.append(span)
+            elif b"_" in name:
+                hop_by_hop.append(span)  # no proxy writes it so
             else:
                 self._forwarding.append(span)
 
@@ -263,8 +265,7 @@ class RequestHead:
             if upgrades and b"upgrade" in connection and self.minor:
                 values = [self.lines[start + 8 : end - 2].strip(b" \t") for start, end in upgrades]
                 self.upgrade = b", ".join(filter(None, values))
-            # What a proxy in front said about the visitor is not the visitor's to take away.
-            hop_by_hop += [s for s in named_spans(lower, connection) if s not in self._forwarding]
+            hop_by_hop += named_spans(lower, connection)
 
     def _read_target(self) -> None:
         """Check a target other than a path, and let it say the host (RFC 9112, 3.2)."""
