@@ -66,6 +66,8 @@ class DataDirectory:
         """
         draft = self.path / "server.json.new"
         try:
+            draft.touch(mode=0o600)
+            draft.chmod(0o600)
             draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
             draft.replace(self.path / "server.json")
         except OSError as error:

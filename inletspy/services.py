@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -27,7 +27,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from inletspy import __version__
-from inletspy.config import ServerConfig, is_development
+from inletspy.config import ServerConfig, Settings, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.edge.tcp import PublicPorts
@@ -51,7 +51,7 @@ from inletspy.web.site import status_site
 from inletspy.web.tunnelsfile import TunnelsFile
 from inletspy.wire import masking
 
-__all__ = ["PublicAddress", "Server"]
+__all__ = ["PublicAddress", "Server", "without_password"]
 
 _log = Logger()
 
@@ -169,6 +169,8 @@ class Server(Service):
             _log.warn("autobahn's native masker is missing: clients' uploads will be slower")
 
         database, settings = await self._start_store()
+        if not self.running:
+            return
         tokens = TokenPolicy(lambda: settings.current.inlets_shared_token)
         routes: RouteTable[TunnelService] = RouteTable(
             reactor.seconds, lambda: settings.current.name_lease_seconds
@@ -232,19 +234,28 @@ class Server(Service):
             )
         )
         data_factory.become(site)
-        self._directory.announce(
-            {
-                "pid": os.getpid(),
-                "version": __version__,
-                "control_port": control_port,
-                "data_port": data_port,
-                "status_port": status_port,
-                "host": config.interface or "127.0.0.1",
-                "domain": settings.current.tunnel_base_domain,
-                "public_url": address.url,
-                "database": _without_password(config.database),
-            }
-        )
+
+        def announce() -> None:
+            self._directory.announce(
+                {
+                    "pid": os.getpid(),
+                    "version": __version__,
+                    "control_port": control_port,
+                    "data_port": data_port,
+                    "status_port": status_port,
+                    "host": config.interface or "127.0.0.1",
+                    "domain": settings.current.tunnel_base_domain,
+                    "public_url": address.url,
+                    "database": without_password(config.database),
+                }
+            )
+
+        def announce_again(new: Settings, old: Settings) -> None:
+            if new.tunnel_base_domain != old.tunnel_base_domain:
+                announce()
+
+        announce()
+        self._ends.append(settings.subscribe(announce_again))
         self._ready = True
         _say_what_to_type(settings, address, control_port, status_port)
 
@@ -319,7 +330,11 @@ class Server(Service):
     async def _stop(self) -> None:
         was_ready, self._ready = self._ready, False
         if self._begun is not None and not self._begun.called:
-            self._begun.cancel()
+            # A start that is cut short leaves things behind; it ends by itself, and soon.
+            ended: Deferred[None] = Deferred()
+            self._begun.addBoth(lambda _: ended.callback(None))
+            await ended
+            was_ready, self._ready = self._ready, False
         ends = [*self._ends, self._drain] if was_ready else self._ends
         self._ends = []
         # Whatever fails to end, the rest must: the database and server.json stay behind else.
@@ -378,13 +393,16 @@ def _one_port(config: ServerConfig) -> bool:
     return config.control_port == config.data_port != 0
 
 
-def _without_password(url: str | None) -> str:
-    """The database as `server.json` names it."""
+def without_password(url: str | None) -> str:
+    """The database as `server.json` names it: without anything secret."""
     if url is None:
         return "embedded"
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host))
+    kept = [item for item in parse_qsl(parts.query) if "password" not in item[0].lower()]
+    return urlunsplit(
+        parts._replace(netloc=user.partition(":")[0] + at + host, query=urlencode(kept))
+    )
 
 
 def _say_what_to_type(
