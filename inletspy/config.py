@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from inletspy.errors import UsageError
+from inletspy.policy.tokens import is_token
 
 __all__ = [
     "DEFAULT_DOMAIN",
@@ -79,6 +80,19 @@ def _domain(value: str) -> str:
     from inletspy.policy.names import check_hostname
 
     return check_hostname(value) if value else ""
+
+
+def _token(value: str) -> str:
+    if value and not is_token(value):
+        raise ValueError("must be printable ASCII without spaces")
+    return value
+
+
+def _heartbeat(value: float) -> float:
+    # A client that is silent for a minute counts as gone, whatever is set.
+    if not 0.1 <= value <= 20:
+        raise ValueError("must be from 0.1 to 20")
+    return value
 
 
 def _positive(value: float) -> float:
@@ -182,7 +196,11 @@ class Settings:
         "string", "", "Where the platform's backend reaches the status API."
     )
     inlets_shared_token: str = _key(
-        "string", "", "The shared token of clients and of the status API.", secret=True
+        "string",
+        "",
+        "The shared token of clients and of the status API.",
+        secret=True,
+        convert=_token,
     )
     tunnel_base_domain: str = _key(
         "string", "", "Names under this domain are given to tunnels.", convert=_domain
@@ -218,7 +236,7 @@ class Settings:
         "number",
         "20",
         "How often links are pinged; silent for two to three times that: gone.",
-        convert=_positive,
+        convert=_heartbeat,
     )
     head_timeout_seconds: float = _key(
         "number",
@@ -458,7 +476,10 @@ class ServerConfig:
         if database and not database.startswith(("postgresql://", "postgres://")):
             source = given["database"][1]
             raise UsageError(f"{source}: must be a URL like postgresql://user@host/name")
-        return replace(cls(**values), seed_token=environ.get("INLETS_TOKEN") or None)
+        seed_token = environ.get("INLETS_TOKEN", "").strip()
+        if seed_token and not is_token(seed_token):
+            raise UsageError("INLETS_TOKEN: must be printable ASCII without spaces")
+        return replace(cls(**values), seed_token=seed_token or None)
 
 
 def _read_file(path: Path, readers: Mapping[str, Any]) -> dict[str, str]:

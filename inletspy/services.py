@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -400,9 +400,8 @@ def without_password(url: str | None) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     kept = [item for item in parse_qsl(parts.query) if "password" not in item[0].lower()]
-    return urlunsplit(
-        parts._replace(netloc=user.partition(":")[0] + at + host, query=urlencode(kept))
-    )
+    query = f"?{urlencode(kept)}" if kept else ""
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}{query}"
 
 
 def _say_what_to_type(

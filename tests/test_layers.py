@@ -24,7 +24,7 @@ BASE = {"errors", "interfaces", "config", "wire", "policy"}
 #: Layer (folder or module of `inletspy`) to what it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors", "policy.names"},
+    "config": {"errors", "policy.names", "policy.tokens"},
     "interfaces": {"errors", "config"},
     "wire": {"errors"},
     "policy": {"errors", "config", "wire"},

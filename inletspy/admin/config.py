@@ -138,7 +138,7 @@ def _as_json(row: StoredSetting, reveal: bool) -> dict[str, Any]:
         "key": row.setting.key,
         "value": _shown(row.setting, row.text, reveal),
         "type": row.setting.type,
-        "default": row.default,
+        "default": _shown(row.setting, row.default, reveal),
         "description": row.setting.description,
         "is_default": row.value is None,
         "secret": row.setting.secret,
@@ -156,7 +156,8 @@ def _print_table(rows: list[StoredSetting], *, verbose: bool, reveal: bool) -> N
     for row in rows:
         note = "not valid" if row.problem else "default" if row.value is None else ""
         value = _shown(row.setting, row.text, reveal)
-        more = [row.setting.type, row.default, row.setting.description]
+        default = _shown(row.setting, row.default, reveal)
+        more = [row.setting.type, default, row.setting.description]
         lines.append([_printable(cell) for cell in (row.setting.key, value, note, *more)])
         styles.append("red" if row.problem else "dim" if row.value is None else "")
     if not verbose:

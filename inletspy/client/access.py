@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from inletspy.config import default_data_dir, read_token_file
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.names import check_hostname
+from inletspy.policy.tokens import is_token
 
 __all__ = ["LOOPBACK", "Access", "AskPlatform", "ClientFile", "check_token", "find_access"]
 
@@ -193,6 +194,6 @@ def check_token(token: str) -> str:
     Raises:
         UsageError: it does not; the text does not show it.
     """
-    if not (token.isascii() and token.isprintable()) or " " in token:
+    if token and not is_token(token):
         raise UsageError("the token holds white space or characters that no token has")
     return token

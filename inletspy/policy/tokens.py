@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Owner", "TokenPolicy", "bearer_token"]
+__all__ = ["Owner", "TokenPolicy", "bearer_token", "is_token"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class TokenPolicy:
         if not token or not shared:
             return None
         return SHARED if hmac.compare_digest(_bytes(token), _bytes(shared)) else None
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` can be sent as a bearer token by every client (RFC 6750, 2.1)."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _bytes(token: str) -> bytes:

@@ -71,7 +71,7 @@ class ConfigTests(CommandTestCase):
         await database.start()
         await database.migrate()
         settings = StoredSettings(database, Clock())
-        await settings.seed(ServerConfig(Path("unused"), seed_token="hush hush"))
+        await settings.seed(ServerConfig(Path("unused"), seed_token="hush-hush"))
         await database.stop()
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
@@ -103,18 +103,30 @@ class ConfigTests(CommandTestCase):
     def test_secrets_are_shown_on_demand_only(self) -> None:
         key = "inlets_shared_token"
         self.assertDone(self.run_config("get", key), "********\n")
-        self.assertDone(self.run_config("get", key, "--reveal"), "hush hush\n")
+        self.assertDone(self.run_config("get", key, "--reveal"), "hush-hush\n")
         for form in ((), ("-v",), ("--json",)):
             self.assertNotIn("hush", self.run_config("list", *form).stdout)
             self.assertIn("hush", self.run_config("list", "--reveal", *form).stdout)
+        execute(
+            self.url,
+            "UPDATE config_settings SET default_value = 'hush', value = NULL WHERE key = %s",
+            (key,),
+        )
+        for form in ((), ("-v",), ("--json",)):
+            self.assertNotIn("hush", self.run_config("list", *form).stdout)
+        execute(
+            self.url,
+            "UPDATE config_settings SET default_value = '' WHERE key = %s",
+            (key,),
+        )
         self.assertDone(self.run_config("set", key, "new"), f"{key} = ********\n")
         self.assertDone(self.run_config("reset", key), f"{key} =  (default)\n")
         self.assertDone(self.run_config("get", key), "\n")
 
     def test_a_value_from_standard_input(self) -> None:
         key = "inlets_shared_token"
-        self.assertDone(self.run_config("set", key, "-", stdin="piped \n"), f"{key} = ********\n")
-        self.assertDone(self.run_config("get", key, "--reveal"), "piped \n")
+        self.assertDone(self.run_config("set", key, "-", stdin="piped\n"), f"{key} = ********\n")
+        self.assertDone(self.run_config("get", key, "--reveal"), "piped\n")
 
     def test_list(self) -> None:
         lines = self.run_config("list").stdout.splitlines()
