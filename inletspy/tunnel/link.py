@@ -31,6 +31,8 @@ _log = Logger()
 MAX_MESSAGE: Final = (1 << 20) + 64
 #: The longest opening handshake, in bytes.
 _MAX_HANDSHAKE: Final = 65_536
+#: Bytes that may be sent beyond what the transport takes, before the link is cut.
+_MAX_BACKLOG: Final = 4 << 20
 #: Bytes that a reason in a close frame may have (RFC 6455, 5.5).
 _MAX_REASON: Final = 123
 
@@ -83,6 +85,7 @@ class Link:
     closeHandshakeTimeoutCall: Any
     sendCloseFrame: Callable[..., None]
     sendPing: Callable[..., None]
+    sendPong: Callable[..., None]
     dropConnection: Callable[..., None]
     _dataReceived: Callable[[bytes], None]
 
@@ -97,6 +100,9 @@ class Link:
         self._pieces_size = 0
         self._pieces_needed = 0
         self._pings: list[Deferred[bool]] = []
+        #: Bytes sent since the transport took no more, and a ping left unanswered.
+        self._backlog = 0
+        self._owed_pong: bytes | None = None
         #: Bytes to come of a message that was too long.
         self._rest = 0
 
@@ -129,6 +135,13 @@ class Link:
                 message = mask(message, key)
             parts.append(message)
         self.transport.writeSequence(parts)
+        if self.mux is not None and not self.mux.writable:
+            # Streams wait their turn, but answers to what the peer sends do not; one that
+            # sends without end and reads nothing must not fill the memory with them.
+            self._backlog += sum(map(len, parts))
+            if self._backlog > _MAX_BACKLOG:
+                _log.warn("A peer does not read what it asks for; its link is cut")
+                self.abort()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send what waits, and close in order (RFC 6455, 7.1.1)."""
@@ -166,6 +179,10 @@ class Link:
 
     def resumeProducing(self) -> None:
         """The transport takes more again."""
+        self._backlog = 0
+        owed, self._owed_pong = self._owed_pong, None
+        if owed is not None:
+            self.sendPong(owed)
         if self.mux is not None:
             self.mux.resume()
 
@@ -287,6 +304,13 @@ class Link:
             self._message(payload)
         else:
             self._violated(ProtocolViolation("a text message", 1002))
+
+    def onPing(self, payload: bytes) -> None:
+        """The peer asks for a sign of life; the latest answer is enough (RFC 6455, 5.5.3)."""
+        if self.mux is not None and not self.mux.writable:
+            self._owed_pong = payload
+        else:
+            self.sendPong(payload)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone; only a clean end has a reason of the peer's."""

@@ -341,6 +341,27 @@ class LinkCases:
         self.link.resumeProducing()
         self.assertTrue(self.mux.writable)
 
+    def test_pings_of_a_peer_that_does_not_read(self: Any) -> None:
+        """The latest answer is enough, and waits until it can be sent."""
+        self.link.pauseProducing()
+        for number in range(3):
+            self.link.dataReceived(self.frame(b"%d" % number, PING))
+        self.assertEqual(self.sent(), [])
+        self.link.resumeProducing()
+        self.assertEqual([f.payload for f in self.sent()], [b"2"])
+        self.link.dataReceived(self.frame(b"3", PING))
+        self.assertEqual([f.payload for f in self.sent()], [b"3"])
+
+    def test_answers_to_a_peer_that_does_not_read(self: Any) -> None:
+        self.link.pauseProducing()
+        self.link.send([bytes(1 << 20)] * 3)
+        self.link.resumeProducing()
+        self.link.pauseProducing()
+        self.link.send([bytes(1 << 20)] * 3)
+        self.assertFalse(self.transport.aborted)
+        self.link.send([bytes(1 << 20)])
+        self.assertTrue(self.transport.aborted)
+
     def test_next_session_on_a_slow_transport(self: Any) -> None:
         self.link.pauseProducing()
         self.carry(self.link)
