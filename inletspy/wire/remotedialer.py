@@ -56,6 +56,8 @@ class RemoteDialerMux(Mux):
         self._next_id = 2
         self._unconsumed = 0
         self._full: set[int] = set()
+        #: Streams that were there when the client last said which it knows.
+        self._listed: set[int] = set()
 
     # -- sending
 
@@ -181,8 +183,13 @@ class RemoteDialerMux(Mux):
         if len(payload) % 8:
             raise ProtocolViolation("a malformed SyncConnections")
         alive = {number for (number,) in iter_unpack("<q", payload)}
-        for stream in [s for s in self.streams.values() if s.id not in alive]:
-            self._closed(stream, StreamReset(ResetCode.CANCELLED, "unknown to the client"))
+        # One that is younger than the last list may be missing because its Connect is
+        # still on its way.
+        for stream_id in self._listed - alive:
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                self._closed(stream, StreamReset(ResetCode.CANCELLED, "unknown to the client"))
+        self._listed = set(self.streams)
 
     def _check_congestion(self, stream: MuxStream) -> None:
         if stream.unconsumed > _STREAM_LIMIT:

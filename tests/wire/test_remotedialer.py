@@ -277,8 +277,14 @@ class UnknownConnectionTests(InletsTestCase):
 
 
 class SynchroniseTests(InletsTestCase):
+    def all_are_known(self) -> None:
+        """The client says once that it knows every stream there is."""
+        ids = list(self.server.mux.streams)
+        self.give(self.server, message(0, SYNC_CONNECTIONS, pack(f"<{len(ids)}q", *ids)))
+
     def test_what_the_client_does_not_know_is_dropped(self) -> None:
         owners = [self.open() for _ in range(4)]
+        self.all_are_known()
         alive = [owners[0].stream.id, owners[2].stream.id, 99]
         answer = self.give(self.server, message(0, SYNC_CONNECTIONS, pack("<3q", *alive)))
         self.assertEqual(answer, [])
@@ -289,6 +295,7 @@ class SynchroniseTests(InletsTestCase):
     def test_none_is_known(self) -> None:
         owners = [self.open() for _ in range(3)]
         owners[0].on_closed = owners[1].reset
+        self.all_are_known()
         self.server.take()
         self.server.mux.receive(message(0, SYNC_CONNECTIONS))
         self.assertEqual(self.server.mux.streams, {})
@@ -296,8 +303,19 @@ class SynchroniseTests(InletsTestCase):
 
     def test_negative_ids(self) -> None:
         self.give(self.client, message(-5, CONNECT, b"tcp/a:1"))
-        self.give(self.client, message(0, SYNC_CONNECTIONS, pack("<q", -5)))
+        for _ in range(2):
+            self.give(self.client, message(0, SYNC_CONNECTIONS, pack("<q", -5)))
         self.assertEqual(list(self.client.mux.streams), [-5])
+
+    def test_younger_than_the_last_list(self) -> None:
+        """The client may have written its list before it read of the stream."""
+        known = self.open()
+        self.all_are_known()
+        young = self.open()
+        self.give(self.server, message(0, SYNC_CONNECTIONS, pack("<q", known.stream.id)))
+        self.assertIsNone(young.end)
+        self.give(self.server, message(0, SYNC_CONNECTIONS, pack("<q", known.stream.id)))
+        self.assertEqual(young.end, (ResetCode.CANCELLED, "unknown to the client"))
 
     def test_malformed(self) -> None:
         for payload in (b"\0", b"\0" * 7, b"\0" * 9):
