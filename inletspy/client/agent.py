@@ -31,7 +31,7 @@ from inletspy.wire.control import (
     read_text,
 )
 from inletspy.wire.frames import NativeMux
-from inletspy.wire.mux import Mux, MuxStream
+from inletspy.wire.mux import Accept, Mux, MuxStream
 from inletspy.wire.remotedialer import RemoteDialerMux
 
 __all__ = ["Agent", "Observer", "StreamTap"]
@@ -116,7 +116,7 @@ class Agent:
     def begin_native(self, link: ClientLink) -> None:
         """Greet the server on an open link that speaks inletspy.v1."""
         mux = NativeMux(link.turn, link.send, server=False, control=self._control)
-        mux.accept = self._accept_native
+        mux.accept = _contained(self._accept_native)
         self._begin(link, mux)
         mux.send_control(self._hello.message())
         self._welcome_timer = self._reactor.callLater(_WELCOME_SECONDS, self._unanswered)
@@ -124,7 +124,7 @@ class Agent:
     def begin_inlets(self, link: ClientLink) -> None:
         """Serve on an open link to a stock server, which gives no answer but the handshake."""
         mux = RemoteDialerMux(link.turn, link.send)
-        mux.accept = self._accept_inlets
+        mux.accept = _contained(self._accept_inlets)
         self._begin(link, mux)
         self._watch(_INLETS_PING_SECONDS, _INLETS_SILENCE)
         self.was_ready = True
@@ -259,6 +259,21 @@ class Agent:
             tls=tls,
             failed=lambda reason: self._observer.upstream_failed(name, reason),
         )
+
+
+def _contained(accept: Accept) -> Accept:
+    """`accept`, with whatever goes wrong in it ending one stream and not the session."""
+
+    def accept_or_refuse(stream: MuxStream, service: Any, visitor: str) -> None:
+        try:
+            accept(stream, service, visitor)
+        except StreamReset:
+            raise
+        except Exception:
+            _log.failure("A stream could not be taken up")
+            raise StreamReset(ResetCode.INTERNAL) from None
+
+    return accept_or_refuse
 
 
 def _plain_reason(code: int | None, reason: str) -> str:
