@@ -258,7 +258,7 @@ class Settings:
     )
     connections_per_address: float = _key(
         "number",
-        "2000",
+        "512",
         "Connections at once from one visitor's address.",
         convert=_positive,
     )
