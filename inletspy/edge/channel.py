@@ -37,6 +37,8 @@ _MAX_AHEAD: Final = 65_536
 #: Seconds for which bytes are still read that nobody wants any more, so that the visitor
 #: gets to read the answer before the connection closes (RFC 9112, 9.6).
 _LINGER_SECONDS: Final = 5
+#: Seconds that reading the rest of an upload for nobody may take in all.
+_DISCARD_SECONDS: Final = 30
 #: Seconds for which nothing may move: a visitor reads nothing of what waits for it, or an
 #: upstream that answers reads nothing of an upload.
 _STALL_SECONDS: Final = 300
@@ -92,8 +94,9 @@ class EdgeChannel(Protocol):
         self._spliced: SpliceEnd | None = None
         #: Seconds since the present state began, or since a part of a body came; see `sweep`.
         self._quiet = 0
-        #: Seconds since the first byte of a head that is not whole yet.
-        self._head_age = 0
+        #: Seconds since the first byte of a head that is not whole yet, or since the rest
+        #: of an upload is read for nobody.
+        self._age = 0
         #: Whether the answer is out, and only the visitor's close is waited for.
         self._lingering = False
         #: Whether the connection closes as soon as all is sent.
@@ -228,7 +231,7 @@ class EdgeChannel(Protocol):
             return False
         self._buffer = data[end:]
         self._request = request
-        self._quiet = self._head_age = 0
+        self._quiet = self._age = 0
         self._began = self.site.seconds()
         self._sent = 0
         if self.site.takes_over(self, request):
@@ -263,6 +266,7 @@ class EdgeChannel(Protocol):
             self._buffer = data[size:]
             if self._discarding:
                 self._discarding = False
+                self._age = 0
                 self._next()
             elif self._exchange is not None:
                 self._exchange.body_over()
@@ -271,7 +275,7 @@ class EdgeChannel(Protocol):
         """Read the rest of the request for nobody."""
         if self._body is not None:
             self._discarding = True
-            self._quiet = 0
+            self._quiet = self._age = 0
             self.resume_reading()
 
     @property
@@ -365,6 +369,7 @@ class EdgeChannel(Protocol):
         transport: Any = self.transport
         if self._connected and not ISSLTransport.providedBy(transport):
             transport.unregisterProducer()
+            self.paused = False
             transport.loseWriteConnection()
 
     # -- the course of an exchange
@@ -470,7 +475,9 @@ class EdgeChannel(Protocol):
             if self._quiet > _STALL_SECONDS:
                 self.abort()
         elif self._lingering or self._discarding:
-            if self._quiet > _LINGER_SECONDS:
+            self._age += 1
+            limit = _DISCARD_SECONDS if self._counted else _LINGER_SECONDS
+            if self._quiet > _LINGER_SECONDS or (self._discarding and self._age > limit):
                 self._close()
         elif self._body is not None and not self._reading_paused and not self._waits_to_go_on:
             if self._quiet > settings.body_idle_seconds:
@@ -484,8 +491,8 @@ class EdgeChannel(Protocol):
             elif self._body is not None and self._quiet > _STALL_SECONDS:
                 self.abort()
         elif self._buffer:
-            self._head_age += 1
-            if self._head_age > settings.head_timeout_seconds:
+            self._age += 1
+            if self._age > settings.head_timeout_seconds:
                 self._refuse(HeadError("not come in time", 408))
         elif self._quiet > (settings.keep_alive_seconds if self._counted else _LINGER_SECONDS):
             self._close()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from inletspy.tunnel.session import Service
 
 __all__ = ["EdgeSite", "HostProxyResource"]
+
+_log = Logger()
 
 
 class HostProxyResource(Resource):
@@ -205,7 +208,6 @@ class EdgeSite(Site):
         self.seconds = clock.seconds
         self.control: Factory | None = None
         self.control_path = b""
-        self.draining = False
         self.channels: set[EdgeChannel] = set()
         self.answers: Counter[int] = Counter()
         self._quota = quota
@@ -278,7 +280,11 @@ class EdgeSite(Site):
     def sweep(self) -> None:
         """A second has gone by: see to time-outs, pools and the log."""
         for channel in tuple(self.channels):
-            channel.sweep()
+            try:
+                channel.sweep()
+            except Exception:  # one visitor's trouble must not keep the others waiting
+                _log.failure("A visitor's connection failed in the sweep")
+                channel.abort()
         for pool in tuple(self.resource.pools):
             if pool.closed:
                 self.resource.pools.discard(pool)

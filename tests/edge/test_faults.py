@@ -226,6 +226,21 @@ class SlowVisitorTests(TunnelTestCase):
         self.assertEqual(await visitor.ended(), CUT)
         self.assertEqual(await upstream.ended(), CUT)
 
+    async def test_body_for_nobody_that_does_not_end(self) -> None:
+        """However busily it comes, it is not read for ever."""
+        visitor = await self.visit(
+            b"POST / HTTP/1.1\r\nHost: unknown\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        self.assertEqual((await read_answer(visitor))[0].status, 404)
+        (channel,) = self.edge.site.channels
+        for _ in range(31):
+            self.assertFalse(channel.closing)
+            channel._quiet = 1
+            visitor.send(b"1\r\nx\r\n")
+            await until(lambda: channel._quiet == 0, "told so")
+            self.edge.sweep()
+        self.assertIn(await visitor.ended(), (CUT, FINISHED))
+
     async def test_who_waits_to_go_on_is_not_late(self) -> None:
         visitor, upstream, _ = await self.asked(
             self.request("POST / HTTP/1.1", "Content-Length: 10", "Expect: 100-continue")
