@@ -7,6 +7,7 @@ have fallen silent are cut.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -206,16 +207,18 @@ class ControlPlane:
         acceptable = inlets_id.isascii() and inlets_id.isprintable() and len(inlets_id) <= 128
         if not inlets_id or not acceptable or not offers:
             raise ConnectionDeny(401, "failed authentication")
-        session = self.new_session(owner, inlets_id, link, native=False)
+        # The id is random and fresh for each process: knowing it proves enough. Lists show
+        # what is made from it, so that nobody learns it there.
+        client_id = hashlib.sha256(inlets_id.encode()).hexdigest()[:32]
+        session = self.new_session(owner, client_id, link, native=False)
         try:
-            # The id is random and fresh for each process: knowing it proves enough.
             await self.admission.admit(
                 session,
                 offers,
                 proof=lambda other: (
                     other.mux_speaks_inlets
                     and other.owner == owner
-                    and other.client_id == inlets_id
+                    and other.client_id == client_id
                 ),
             )
         except Refused as error:

@@ -237,7 +237,8 @@ class TakeOverTests(AdmissionTestCase):
     async def test_native_id_proves_nothing_about_a_stock_client(self) -> None:
         await self.plane.stock(f"app.{DOMAIN}=http://a:1")
         self.patch(admission, "_PROBE_SECONDS", 30)
-        error = ensureDeferred(self.refused(offer(hostname="app"), client_id="1f" * 16))
+        (row,) = self.plane.admission.rows()
+        error = ensureDeferred(self.refused(offer(hostname="app"), client_id=row["client_id"]))
         link: Any = self.plane.only_session.link
         await until(lambda: link._pings or error.called, "asked")
         self.assertFalse(error.called)  # it is asked whether it lives
