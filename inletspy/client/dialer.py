@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from autobahn.websocket.types import ConnectionResponse
 from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
@@ -93,6 +94,8 @@ class Dialer:
         self._lasted = 0.0
         self._resume: Resume | None = None
         self._agent: Agent | None = None
+        #: Links that are not gone yet; those that close go on while the next is dialled.
+        self._links: set[ClientLink] = set()
         self._waiting: Deferred[Any] | None = None
         self._stopping = False
         self._running: Deferred[None] | None = None
@@ -117,6 +120,7 @@ class Dialer:
         done: Deferred[None] = Deferred()
 
         def ended(result: Any) -> Any:
+            self._abort_links()
             done.callback(None)
             return result
 
@@ -125,6 +129,10 @@ class Dialer:
         else:
             self._running.addBoth(ended)
         return done
+
+    def _abort_links(self) -> None:
+        for link in list(self._links):
+            link.abort()
 
     async def _run(self) -> None:
         longest = 0.0
@@ -214,13 +222,11 @@ class Dialer:
         Returns:
             Fires with an open link; fails with Refused or ServerUnreachable.
         """
-        shaking_hands: list[ClientLink] = []
 
         def cancel(opened: Deferred[ClientLink]) -> None:
             opened.errback(CancelledError())  # first, since endpoints fail in other ways
             connecting.cancel()
-            for link in shaking_hands:
-                link.abort()
+            self._abort_links()
 
         def fail(error: Exception) -> None:
             if not opened.called:
@@ -235,6 +241,10 @@ class Dialer:
                 fail(Refused(Code.VERSION, text))
                 link.abort()
 
+        def dropped(link: ClientLink, reason: Failure) -> None:
+            self._links.discard(link)
+            fail(self._rejected(link, reason))
+
         opened: Deferred[ClientLink] = Deferred(cancel)
         factory = ClientLinkFactory(
             self._reactor,
@@ -244,12 +254,10 @@ class Dialer:
             headers={} if self._native else self._inlets_headers(),
         )
         factory.accepted = accepted
-        factory.opened = lambda link: opened.callback(link)
-        factory.dropped = lambda link, reason: fail(self._rejected(link, reason))
+        factory.opened = lambda link: None if opened.called else opened.callback(link)
+        factory.dropped = dropped
         connecting = self._endpoint().connect(factory)
-        connecting.addCallbacks(
-            shaking_hands.append, lambda failure: fail(self._unreachable(failure))
-        )
+        connecting.addCallbacks(self._links.add, lambda failure: fail(self._unreachable(failure)))
         return opened
 
     def _inlets_headers(self) -> dict[str, str | list[str]]:
@@ -314,7 +322,7 @@ class Dialer:
             text = f"can't reach {server}: the host name {server.host} is unknown"
         elif failure.check(TimeoutError):
             text = f"can't reach {server}: it does not answer"
-        elif failure.check(SSL.Error) or "certificate" in str(failure.value).lower():
+        elif failure.check(SSL.Error, VerificationError, CertificateError):
             text = (
                 f"can't trust {server}: {_tls_problem(failure)}; if that is intended, "
                 "use --insecure"
@@ -322,12 +330,18 @@ class Dialer:
         elif failure.check(ConnectError):
             text = f"can't reach {server}: {failure.getErrorMessage()}"
         else:
-            text = f"{server} closed the connection during the handshake"
+            other = "ws" if server.secure else "wss"
+            text = (
+                f"{server} closed the connection during the handshake: is that the control "
+                f"address of an inletspy server, and not {other}://?"
+            )
         return ServerUnreachable(text)
 
 
 def _tls_problem(failure: Failure) -> str:
     error: Any = failure.value
+    if failure.check(VerificationError):
+        return "its certificate is for another name"
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
     texts = [str(item[2]) for item in reasons if isinstance(item, tuple) and len(item) > 2]
     return texts[0] if texts else (str(error) or type(error).__name__)

@@ -162,7 +162,8 @@ class TunnelThroughProxy:
 
         def not_connected(failure: Failure) -> None:
             if not done.called:
-                done.errback(failure)
+                reason = failure.getErrorMessage()
+                done.errback(ProxyRefused(f"the proxy can't be reached: {reason}"))
 
         def too_late(result: Any, seconds: float) -> None:
             raise ProxyRefused("the proxy does not answer")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.types import ConnectionResponse
@@ -17,6 +17,9 @@ from twisted.python.failure import Failure
 from inletspy.tunnel.link import MAX_MESSAGE, Link
 
 __all__ = ["ClientLink", "ClientLinkFactory"]
+
+#: How long a server may take to answer the handshake, in seconds.
+_HANDSHAKE_SECONDS: Final = 20
 
 _match_status = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?![^ \r])").match
 _find_length = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})(?![^ \r])", re.IGNORECASE).search
@@ -117,7 +120,7 @@ class ClientLinkFactory(WebSocketClientFactory):
         self.dropped: Callable[[ClientLink, Failure], None] = lambda link, reason: None
         self.setProtocolOptions(
             failByDrop=False,
-            openHandshakeTimeout=20,
+            openHandshakeTimeout=_HANDSHAKE_SECONDS,
             closeHandshakeTimeout=2,
             maxFramePayloadSize=MAX_MESSAGE,
             maxMessagePayloadSize=MAX_MESSAGE,

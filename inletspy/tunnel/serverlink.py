@@ -55,6 +55,13 @@ class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
         self._end(None, "")
         self.factory.events.dropped(self)
 
+    def processHandshake(self) -> None:
+        """Don't wait for the end of what begins like TLS (RFC 8446, 5.1)."""
+        if self.data.startswith(b"\x16\x03"):
+            self.dropConnection(abort=True)
+        else:
+            super().processHandshake()
+
     def succeedHandshake(self, res: Any) -> None:
         """Go on with the handshake, unless the connection went while it was decided."""
         if self.state == self.STATE_CONNECTING:

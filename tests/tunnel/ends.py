@@ -191,10 +191,13 @@ class Server(End):
         welcome = {"type": "welcome", "session": "5e55", "key": "6b", "heartbeat": 20}
         self.say({**welcome, "services": services, **more})
 
-    def refuse(self, code: str, *, retry: bool = False) -> None:
+    async def refuse(self, code: str, *, retry: bool = False) -> None:
         """Refuse a client, and close the link."""
         self.say({"type": "error", "code": code, "message": f"it is {code}", "retry": retry})
         self.close(4001, f"it is {code}")
+        while (await self.frame()).opcode != CLOSE:
+            pass
+        self.peer.close()
 
 
 def grant(number: int, name: str) -> dict[str, Any]:
