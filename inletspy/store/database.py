@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from inletspy.errors import DatabaseUnavailable, StartError
 from inletspy.interfaces import ISnapshot
+from inletspy.observers import Observers
 from inletspy.store import migrations
 from inletspy.store.address import Address
 from inletspy.store.connection import Connection, Cursor, first_line
-from inletspy.store.observers import Observers
 
 __all__ = ["CHANNELS", "Database", "backoff"]
 

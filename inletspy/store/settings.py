@@ -21,9 +21,9 @@ from zope.interface import implementer
 from inletspy.config import DEFAULT_DOMAIN, ServerConfig, Settings
 from inletspy.errors import DatabaseUnavailable, StartError
 from inletspy.interfaces import ISettings
+from inletspy.observers import Observers
 from inletspy.store.connection import first_line
 from inletspy.store.database import Database
-from inletspy.store.observers import Observers
 from inletspy.store.table import SettingsTable
 
 __all__ = ["StoredSettings"]

@@ -23,6 +23,7 @@ from zope.interface import implementer
 from inletspy.config import Settings
 from inletspy.errors import Code, Refused
 from inletspy.interfaces import ISettings, ISnapshot, ITunnels
+from inletspy.observers import Observers
 from inletspy.policy import names
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import RouteTable, Taken
@@ -86,7 +87,7 @@ class Admission:
         self._address = address
         #: Sessions whose names and ports are being decided on.
         self._admitting: set[Session] = set()
-        self._observers: list[Callable[[], None]] = []
+        self._observers: Observers[[]] = Observers()
         #: Set once, when the server stops.
         self._closing = False
         settings.subscribe(self._settings_changed)
@@ -137,7 +138,7 @@ class Admission:
         finally:
             self._admitting.discard(session)
         self.sessions[session.id] = session
-        self._changed()
+        self._observers.tell()
 
     async def add_service(
         self,
@@ -195,7 +196,7 @@ class Admission:
                 upstream=offer.upstream,
             )
         if announce:
-            self._changed()
+            self._observers.tell()
         return service
 
     @staticmethod
@@ -208,7 +209,7 @@ class Admission:
             if service.offer.name == name:
                 del session.services[number]
                 self._release_service(service)
-                self._changed()
+                self._observers.tell()
 
     def resume(self, owner: Owner, resume: Resume) -> None:
         """End the session that a client had, if it proves that it was the client's."""
@@ -224,7 +225,7 @@ class Admission:
         self._admitting.discard(session)
         if self.sessions.pop(session.id, None) is not None:
             _log.info("client {client_id} has gone", client_id=session.client_id)
-            self._changed()
+            self._observers.tell()
 
     # -- names and ports
 
@@ -433,8 +434,7 @@ class Admission:
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """See `inletspy.interfaces.ITunnels`."""
-        self._observers.append(observer)
-        return lambda: self._observers.remove(observer)
+        return self._observers.subscribe(observer)
 
     def snapshot(self) -> dict[str, Any]:
         """See `inletspy.interfaces.ISnapshot`."""
@@ -444,10 +444,3 @@ class Admission:
             "services": sum(len(session.services) for session in sessions),
             "streams": sum(len(session.mux.streams) for session in sessions),
         }
-
-    def _changed(self) -> None:
-        for observer in list(self._observers):
-            try:
-                observer()
-            except Exception:
-                _log.failure("An observer of the tunnels failed")

@@ -16,17 +16,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from inletspy.interfaces import ITunnels
+from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
 from inletspy.web.answers import InvalidRequest, Problem
 from inletspy.web.rows import timestamp
 
 __all__ = ["CLIENT_LIMIT", "LIFETIME_SECONDS", "TOTAL_LIMIT", "Registration", "Registrations"]
 
-_log = Logger()
 
 #: A registration that is not renewed for so long is gone.
 LIFETIME_SECONDS: Final = 60.0
@@ -137,12 +136,12 @@ class Registrations:
         """
         self._live = live
         self._clock = clock
-        self._observers: list[Callable[[], None]] = []
+        self._observers: Observers[[]] = Observers()
         self._rows: dict[_Key, dict[str, Any]] = {}
         #: When each is gone; the next to go comes first, since a renewal moves to the end.
         self._deadlines: dict[_Key, float] = {}
         self._expiry: IDelayedCall | None = None
-        self._stop_following = live.subscribe(self._changed)
+        self._stop_following = live.subscribe(self._observers.tell)
 
     def stop(self) -> None:
         """Follow and expire nothing more."""
@@ -160,8 +159,7 @@ class Registrations:
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change of `rows()`; returns what ends that."""
-        self._observers.append(observer)
-        return lambda: self._observers.remove(observer)
+        return self._observers.subscribe(observer)
 
     def register(self, owner: str, registration: Registration) -> None:
         """Add a registration, or renew the one of the same client and upstream.
@@ -196,7 +194,7 @@ class Registrations:
         self._deadlines[key] = now + LIFETIME_SECONDS
         self._await_expiry()
         if row != known:
-            self._changed()
+            self._observers.tell()
 
     def forget(self, owner: str, client_id: str) -> None:
         """Drop all registrations that `owner` made for a client, if there are any."""
@@ -213,7 +211,7 @@ class Registrations:
         for key in keys:
             del self._rows[key], self._deadlines[key]
         if keys:
-            self._changed()
+            self._observers.tell()
 
     def _await_expiry(self) -> None:
         if self._expiry is None and self._deadlines:
@@ -226,10 +224,3 @@ class Registrations:
         now = self._clock.seconds()
         self._drop(list(takewhile(lambda key: self._deadlines[key] <= now, self._deadlines)))
         self._await_expiry()
-
-    def _changed(self) -> None:
-        for observer in list(self._observers):
-            try:
-                observer()
-            except Exception:
-                _log.failure("An observer of the tunnels failed")

@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from inletspy.errors import DatabaseUnavailable, StartError
+from inletspy.observers import Observers
 from inletspy.store import migrations
 from inletspy.store.database import Database, backoff
 from inletspy.store.embedded import EmbeddedPostgres
-from inletspy.store.observers import Observers
 from tests.postgres import execute, own_cluster, url_of_new_database
 from tests.store.support import failure_of, reactor
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from inletspy.config import Settings
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
-from inletspy.store.observers import Observers
+from inletspy.observers import Observers
 from inletspy.store.token_file import TokenFile
 from tests.store.support import lines_logged
 

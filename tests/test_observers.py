@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from inletspy.store.observers import Observers
+from inletspy.observers import Observers
 
 
 class ObserversTests(TestCase):
