@@ -48,12 +48,17 @@ def parse_port_range(text: str) -> range:
         ValueError: it is no such range, or leaves 1 to 65535.
     """
     first, dash, last = text.partition("-")
-    if not dash or not first.isdecimal() or not last.isdecimal():
+    if not dash or not _is_number(first) or not _is_number(last):
         raise ValueError("must be FIRST-LAST, for example 30000-30999")
     ports = range(int(first), int(last) + 1)
     if not ports or ports[0] < 1 or ports[-1] > 65535:
         raise ValueError("must be FIRST-LAST within 1-65535, FIRST not above LAST")
     return ports
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a whole number of at most five digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 5
 
 
 def _networks(values: Any) -> tuple[Network, ...]:
@@ -66,8 +71,8 @@ def _origins(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
         raise ValueError('must be a JSON list of origins, like ["https://ide.example.com"]')
     for value in values:
-        scheme, separator, rest = value.partition("://")
-        if value != "*" and (not separator or scheme not in ("http", "https") or "/" in rest):
+        scheme, _, rest = value.partition("://")
+        if value != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
             raise ValueError(f"{value!r} is no origin, like https://ide.example.com")
     return tuple(values)
 
@@ -99,6 +104,12 @@ def _positive(value: float) -> float:
     if value <= 0:
         raise ValueError("must be above 0")
     return value
+
+
+def _count(value: float) -> int:
+    if value < 1 or value != int(value):
+        raise ValueError("must be a whole number above 0")
+    return int(value)
 
 
 def _not_negative(value: float) -> float:
@@ -138,7 +149,7 @@ class Setting:
             text = self.default
         try:
             return self.convert(self._plain(text))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise UsageError(f"{self.key} {error}") from error
 
     def _plain(self, text: str) -> Any:
@@ -159,7 +170,7 @@ class Setting:
         if self.type == "json":
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ValueError("must be valid JSON") from None
         return text
 
@@ -179,7 +190,7 @@ def _key(
         "secret": secret,
         "convert": convert,
     }
-    return field(metadata=metadata)
+    return field(repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -256,17 +267,14 @@ class Settings:
     keep_alive_seconds: float = _key(
         "number", "75", "How long an idle visitor's connection is kept.", convert=_positive
     )
-    connections_per_address: float = _key(
-        "number",
-        "512",
-        "Connections at once from one visitor's address.",
-        convert=_positive,
+    connections_per_address: int = _key(
+        "number", "512", "Connections at once from one visitor's address.", convert=_count
     )
-    streams_per_session: float = _key(
-        "number", "2000", "Streams at once through one client.", convert=_positive
+    streams_per_session: int = _key(
+        "number", "2000", "Streams at once through one client.", convert=_count
     )
-    services_per_session: float = _key(
-        "number", "64", "Services that one client may announce.", convert=_positive
+    services_per_session: int = _key(
+        "number", "64", "Services that one client may announce.", convert=_count
     )
 
     @classmethod
@@ -343,11 +351,23 @@ def read_token_file(path: Path) -> str:
         raise UsageError(f"can't read the token file {path}: {reason}") from error
     if not token:
         raise UsageError(f"the token file {path} is empty")
+    if not is_token(token):
+        raise UsageError(f"the token in {path} must be printable ASCII without spaces")
     return token
 
 
+def _text(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("must be some text")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text))
+
+
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
+    if not _is_number(text) or int(text) > 65535:
         raise ValueError("must be a port, 0 to 65535 (0 takes a free one)")
     return int(text)
 
@@ -355,10 +375,18 @@ def _port(text: str) -> int:
 def _public_url(text: str) -> str:
     from urllib.parse import urlsplit
 
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/"):
+    from inletspy.policy.names import check_hostname
+
+    try:
+        url = urlsplit(text)
+        host = check_hostname(url.hostname or "")
+        port = "" if url.port is None else f":{url.port or None}"
+        whole = f"{url.scheme}://{host}{port}"
+    except ValueError:
+        whole = ""
+    if whole != text.lower().removesuffix("/") or url.scheme not in ("http", "https"):
         raise ValueError("must be an address like https://tunnel.example.com")
-    return text.rstrip("/")
+    return whole
 
 
 def _start_domain(text: str) -> str:
@@ -386,7 +414,7 @@ class ServerConfig:
     """
 
     data_dir: Path
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)  # it may hold a password
     domain: str = DEFAULT_DOMAIN
     interface: str = ""
     control_port: int = 8090
@@ -396,25 +424,25 @@ class ServerConfig:
     data: str | None = None
     status: str | None = None
     public_url: str | None = None
-    token: str | None = None
-    seed_token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    seed_token: str | None = field(default=None, repr=False)
     access_log: str | None = None
 
     #: Option name to the function that reads its text; also the keys of a file.
     READERS: ClassVar[Mapping[str, Callable[[str], Any]]] = {
-        "data-dir": Path,
-        "database": str,
+        "data-dir": _path,
+        "database": _text,
         "domain": _start_domain,
         "interface": str,
         "control-port": _port,
         "data-port": _port,
         "status-port": _port,
-        "control": str,
-        "data": str,
-        "status": str,
+        "control": _text,
+        "data": _text,
+        "status": _text,
         "public-url": _public_url,
-        "token-file": Path,
-        "access-log": str,
+        "token-file": _path,
+        "access-log": _text,
     }
 
     #: Option name to the environment variables that stand in for it, first match wins.
