@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from inletspy.errors import StartError
 
-__all__ = ["DataDirectory", "exit_with", "raise_descriptor_limit"]
+__all__ = ["DataDirectory", "complain", "exit_with", "raise_descriptor_limit"]
 
 _log = Logger()
 
@@ -82,6 +82,15 @@ class DataDirectory:
                 _log.error("Can't remove server.json: {reason}", reason=error.strerror)
             os.close(self._lock)
             self._lock = None
+
+
+def complain(text: str) -> None:
+    """Say in one line what is wrong: at the terminal, or in the log of a daemon."""
+    line = f"inletspy: {text}"
+    if os.path.samestat(os.fstat(2), os.stat(os.devnull)):
+        _log.critical("{line}", line=line)
+    else:
+        print(line, file=sys.__stderr__, flush=True)
 
 
 def exit_with(status: int) -> None:

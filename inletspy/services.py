@@ -7,9 +7,12 @@ instances of another layer's concrete classes.
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,17 +20,19 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from OpenSSL import crypto
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, ILoggingContext
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from inletspy import __version__
-from inletspy.config import ServerConfig, Settings, is_development
+from inletspy.config import ServerConfig, Settings, default_data_dir, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.edge.tcp import PublicPorts
@@ -36,7 +41,7 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
-from inletspy.process import DataDirectory, exit_with, raise_descriptor_limit
+from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
 from inletspy.store.settings import StoredSettings
@@ -141,7 +146,7 @@ class Server(Service):
     def _failed(self, failure: Any) -> None:
         if failure.check(StartError) is None:
             _log.failure("The server can't start", failure=failure)
-        print(f"inletspy: {failure.getErrorMessage()}", file=sys.__stderr__, flush=True)
+        complain(failure.getErrorMessage())
         self._exit(1)
         self._stop_reactor()
 
@@ -179,7 +184,9 @@ class Server(Service):
         ports = PublicPorts(eager(reactor), config.interface, quota)
 
         # Ports are opened before anything that is told their numbers.
-        control_factory, status_factory, data_factory = _Later(), _Later(), _Later()
+        control_factory, status_factory, data_factory = map(
+            _Later, ("control plane", "status port", "data plane")
+        )
         one_port = _one_port(config)
         data_port = await self._listen("data", config.data, config.data_port, data_factory)
         if one_port:
@@ -257,7 +264,7 @@ class Server(Service):
         announce()
         self._ends.append(settings.subscribe(announce_again))
         self._ready = True
-        _say_what_to_type(settings, address, control_port, status_port)
+        _say_what_to_type(config, settings, address, control_port, status_port)
 
     async def _start_store(self) -> tuple[Database, StoredSettings]:
         config = self._config
@@ -291,10 +298,17 @@ class Server(Service):
             listening = await serverFromString(eager(self._reactor), description).listen(factory)
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-            option = f"--{plane}" if endpoint else f"--{plane}-port"
+            where, option = f"port {port}", f"--{plane}-port"
+            if endpoint:
+                where, option = endpoint, f"--{plane}"
+            elif _names_no_interface(error.socketError):
+                where, option = self._config.interface, "--interface"
             raise StartError(
-                f"can't listen on {endpoint or f'port {port}'} ({plane}): {reason}; "
-                f"choose another with {option}"
+                f"can't listen on {where} ({plane}): {reason}; choose another with {option}"
+            ) from error
+        except crypto.Error as error:
+            raise StartError(
+                f"--{plane} {description!r}: no key and certificate can be read there"
             ) from error
         except (ValueError, TypeError, OSError) as error:
             raise StartError(f"--{plane} {description!r} is no endpoint: {error}") from error
@@ -363,6 +377,7 @@ class Server(Service):
         admission.end_all(None)
 
 
+@implementer(ILoggingContext)
 class _Later(Factory):
     """Stands in for a factory that is made once the port it listens on is known.
 
@@ -371,14 +386,23 @@ class _Later(Factory):
 
     noisy = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._factory: Any = None
+
+    def logPrefix(self) -> str:
+        """See `ILoggingContext`; stands in the log when the port opens."""
+        return self._name
 
     def become(self, factory: Any) -> None:
         self._factory = factory
 
     def buildProtocol(self, addr: Any) -> Any:
         return self._factory.buildProtocol(addr) if self._factory is not None else None
+
+
+def _names_no_interface(error: Any) -> bool:
+    return isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
 
 
 async def _settled(result: Any) -> None:
@@ -405,9 +429,16 @@ def without_password(url: str | None) -> str:
 
 
 def _say_what_to_type(
-    settings: StoredSettings, address: PublicAddress, control_port: int, status_port: int
+    config: ServerConfig,
+    settings: StoredSettings,
+    address: PublicAddress,
+    control_port: int,
+    status_port: int,
 ) -> None:
     """Tell the person at the terminal that the server is ready, and what to do now."""
+    # What is typed must find this server, wherever its data is.
+    folder = shlex.quote(str(config.data_dir))
+    elsewhere = config.data_dir != default_data_dir() and not os.environ.get("INLETSPY_DATA_DIR")
     beside = Path(sys.argv[0]).absolute().parent / "tunnel"
     tunnel = "tunnel" if shutil.which("tunnel") or not beside.exists() else os.path.relpath(beside)
     wildcard = address.http_url(f"*.{settings.current.tunnel_base_domain}")
@@ -415,14 +446,17 @@ def _say_what_to_type(
         "",
         "inletspy is ready.",
         f"  visitors  {wildcard}",
-        f"  clients   ws://localhost:{control_port}",
-        f"  status    http://localhost:{status_port}/status",
+        f"  clients   {f'ws://localhost:{control_port}' if control_port else config.control}",
+        f"  status    {f'http://localhost:{status_port}/status' if status_port else config.status}",
         "",
     ]
     if settings.current.tunnels_enabled:
-        lines.append(f"Give a service on port 3000 a public address:  {tunnel} 3000")
+        here = f"INLETSPY_DATA_DIR={folder} " if elsewhere else ""
+        lines.append(f"Give a service on port 3000 a public address:  {here}{tunnel} 3000")
     else:
+        there = f" --data-dir {folder}" if elsewhere else ""
         lines.append(
-            "Tunnels are disabled; to enable them:  inletspy config set tunnels_enabled true"
+            "Tunnels are disabled; to enable them:  "
+            f"inletspy config set tunnels_enabled true{there}"
         )
     print("\n".join([*lines, ""]), file=sys.__stdout__, flush=True)

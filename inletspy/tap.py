@@ -6,6 +6,7 @@ Reads what the person says; what the server then does is composed in `services`.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
@@ -51,12 +52,25 @@ For example: twistd -n inletspy --domain tunnel.example.com
 
     config: ServerConfig
 
-    def postOptions(self) -> None:
-        """Check everything; raises usage.UsageError with one clear line."""
+    def parseOptions(self, options: Any = None) -> None:
+        """Read the command line; what is wrong with it ends the program with one clear line.
+
+        Left to twistd, that line would come after two pages of help.
+        """
         try:
-            self.config = ServerConfig.load(self, os.environ)
-        except UsageError as error:
-            raise usage.UsageError(str(error)) from error
+            super().parseOptions(options)
+        except (usage.UsageError, UsageError) as error:
+            print(f"inletspy: {error} (--help shows the options)", file=sys.stderr)
+            raise SystemExit(2) from error
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none but options."""
+        if arguments:
+            raise UsageError(f"unexpected argument {arguments[0]!r}")
+
+    def postOptions(self) -> None:
+        """Check everything."""
+        self.config = ServerConfig.load(self, os.environ)
 
     def opt_version(self) -> None:
         """Display the version and exit."""

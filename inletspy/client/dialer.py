@@ -322,6 +322,10 @@ class Dialer:
             text = f"can't reach {server}: the host name {server.host} is unknown"
         elif failure.check(TimeoutError):
             text = f"can't reach {server}: it does not answer"
+        elif failure.check(ValueError) and "hostname" in failure.getErrorMessage():
+            text = f"can't reach {server}: {server.host} is no host name that can be looked up"
+        elif failure.check(SSL.Error) and "wrong version" in _tls_problem(failure):
+            text = f"{server} does not speak TLS: is it ws:// that is meant?"
         elif failure.check(SSL.Error, VerificationError, CertificateError):
             text = (
                 f"can't trust {server}: {_tls_problem(failure)}; if that is intended, "

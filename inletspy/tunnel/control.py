@@ -115,7 +115,10 @@ class _Greeting:
 
     def _refuse(self, error: Refused) -> None:
         if self._link is not None:
-            _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
+            if error.code is not Code.SESSION_EXPIRED:  # the common way back after a loss
+                _log.info(
+                    "client refused: {code}: {reason}", code=error.code.value, reason=str(error)
+                )
             self._mux.send_control(error_message(error))
             self._link.close(error.code.close_code, error.message)
 

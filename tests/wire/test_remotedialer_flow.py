@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import pack
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,6 +186,8 @@ class CongestionTests(InletsTestCase):
             self.server.mux.receive(message(owner.stream.id, ERROR, b"EOF"))
 
         def by_being_unknown(owner: Owner) -> None:
+            known = pack("<q", owner.stream.id)
+            self.server.mux.receive(message(0, SYNC_CONNECTIONS, known))
             self.server.mux.receive(message(0, SYNC_CONNECTIONS))
 
         def by_the_loss_of_the_link(owner: Owner) -> None:
