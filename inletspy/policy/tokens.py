@@ -49,22 +49,11 @@ def is_token(text: str) -> bool:
 
 
 def _bytes(token: str) -> bytes:
-    # One that came through the environment may hold surrogates (PEP 383).
+    # What somebody sends may be any text, even one that no encoding has.
     return token.encode("utf-8", "surrogatepass")
 
 
 def bearer_token(authorization: str | None) -> str:
-    """The token in an Authorization field (RFC 6750, 2.1); empty if there is none.
-
-    Args:
-        authorization: the field's value as HTTP libraries give it, one character for
-            each byte; a token that is not ASCII is UTF-8, as clients send it.
-    """
+    """The token in an Authorization field (RFC 6750, 2.1); empty if there is none."""
     scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer":
-        return ""
-    token = token.strip(" \t")
-    try:
-        return token.encode("latin-1").decode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return token
+    return token.strip(" \t") if scheme.lower() == "bearer" else ""
