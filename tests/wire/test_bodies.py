@@ -43,6 +43,11 @@ class SizedTests(TestCase):
         self.assertEqual(feed(body, b"helloNEXT"), (5, b"hello"))
         self.assertTrue(body.finished)
 
+    def test_nothing_after_it(self) -> None:
+        body = SizedBody(5)
+        self.assertEqual(feed(body, b"hell", b"o"), (5, b"hello"))
+        self.assertTrue(body.finished)
+
     def test_in_two_at_every_place(self) -> None:
         data = b"helloNEXT"
         for cut in range(len(data)):

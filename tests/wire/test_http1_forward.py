@@ -130,7 +130,7 @@ class UpgradeTests(RequestTestCase):
 
     def test_several_protocols(self) -> None:
         request = parse_request(
-            head(b"Upgrade: websocket", b"Connection: upgrade", b"UPGRADE:", b"upgrade: foo/2, bar")
+            head(b"Upgrade: websocket", b"Connection: upgrade", b"UPGRADE:", b"upgrade:foo/2, bar")
         )
         self.assertEqual(request.upgrade, b"websocket, foo/2, bar")
 

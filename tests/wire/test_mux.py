@@ -154,6 +154,9 @@ class SharedTests(Base):
     # -- turns and messages
 
     def test_one_turn_is_asked_for_once(self) -> None:
+        self.assertEqual(self.server.turns, 0)
+        self.open()
+        self.assertEqual(self.server.turns, 1)
         here, _ = self.pair()
         turns = self.server.turns
         for _ in range(5):
@@ -273,7 +276,7 @@ class SharedTests(Base):
         self.server.mux.pause()
         here.write(b"x" * 100_000)
         here.reset()
-        self.assertEqual(here.stream.queued, 0)
+        self.assertEqual((here.stream.queued, len(here.stream.queue)), (0, 0))
         self.server.mux.resume()
         self.assertEqual([kind for _, kind in self.kinds(self.server.take())], ["reset"])
         self.assertEqual(here.events, [])
@@ -296,6 +299,16 @@ class SharedTests(Base):
         self.pump()
         self.assertEqual(there.received, b"")
         self.assertIsNotNone(here.end)
+
+    def test_what_is_used_after_the_end_gives_no_credit(self) -> None:
+        here, there = self.pair()
+        there.consuming = False
+        here.write(b"x" * 200_000)
+        self.pump()
+        here.reset()
+        self.pump()
+        there.consume()
+        self.assertEqual(self.client.take(), [])
 
     def test_both_reset_at_once(self) -> None:
         here, there = self.pair()

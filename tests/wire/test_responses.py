@@ -273,7 +273,7 @@ class ForwardTests(TestCase):
     def test_a_switch(self) -> None:
         line = b"HTTP/1.1 101 Switching Protocols"
         response = parse(
-            b"upgrade:  WebSocket", b"A: 1", b"Connection: Upgrade", b"Content-Length: 0", line=line
+            b"upgrade:WebSocket ", b"A: 1", b"Connection: Upgrade", b"Content-Length: 0", line=line
         )
         self.assertFalse(response.informational)
         self.assertEqual(response.framing, NO_BODY)

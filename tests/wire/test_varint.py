@@ -54,6 +54,7 @@ class VarintTests(TestCase):
         self.assertRaises(ProtocolViolation, varint.decode, b"abc", 4)
 
     def test_more_than_ten_bytes(self) -> None:
+        self.assertRaises(ProtocolViolation, varint.decode, b"\x80" * 10 + b"\x00")
         self.assertRaises(ProtocolViolation, varint.decode, b"\x80" * 10 + b"\x01")
         self.assertRaises(ProtocolViolation, varint.decode, b"\xff" * 11)
 
