@@ -88,7 +88,7 @@ class SampleTests(ServingTestCase):
         sample = SAMPLES / "production.toml"
         folder = Path(self.mktemp()).absolute()
         authority = certificate(folder)
-        (folder / "token").write_text("a token for the test\n")
+        (folder / "token").write_text("a-token-for-the-test\n")
         options = ["--config", str(sample), "--access-log", str(folder / "access.log")]
         given = tomllib.loads(sample.read_text(encoding="utf-8"))
         for name in ("data", "control", "status", "token-file"):
