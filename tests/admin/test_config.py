@@ -123,6 +123,11 @@ class ConfigTests(CommandTestCase):
         self.assertDone(self.run_config("reset", key), f"{key} =  (default)\n")
         self.assertDone(self.run_config("get", key), "\n")
 
+    def test_a_token_can_not_be_emptied(self) -> None:
+        for value, stdin in (("", ""), ("-", "\n")):
+            ran = self.run_config("set", "inlets_shared_token", value, stdin=stdin)
+            self.assertRefused(ran, 2, "inlets_shared_token", "nobody could connect")
+
     def test_a_value_from_standard_input(self) -> None:
         key = "inlets_shared_token"
         self.assertDone(self.run_config("set", key, "-", stdin="piped\n"), f"{key} = ********\n")
