@@ -151,7 +151,10 @@ class Server(Service):
         self._stop_reactor()
 
     def _catch_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            numbers.append(signal.SIGHUP)  # else nohup lets us outlive the terminal
+        for number in numbers:
             signal.signal(number, self._signalled)
 
     def _signalled(self, number: int, frame: Any) -> None:
