@@ -6,6 +6,7 @@ way. Nothing here knows HTTP, or what stands between the two ends.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -43,6 +44,9 @@ reactor = cast(PosixReactorBase, installed_reactor)
 
 #: Seconds that anything may take on the slowest machine.
 TIMEOUT: Final = 30.0
+
+#: Bytes that the kernel may hold for a peer in each direction.
+BUFFER: Final = 1 << 18
 
 #: How a connection ended, as its peer sees it: half-closed, closed in order, reset.
 FINISHED: Final = "finished"
@@ -187,6 +191,9 @@ class Peer(Protocol):
         transport: Any = self.transport
         with suppress(AttributeError):  # a UNIX socket has no such option
             transport.setTcpNoDelay(True)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            # Of a size that the kernel does not change, whatever the machine has set.
+            transport.socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         if self._on_made is not None:
             self._on_made(self)
 
