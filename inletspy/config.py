@@ -1,328 +1,33 @@
-"""What a server is told: at its start, and by the database while it runs.
+"""What one start of the server is told: where to listen, and what to store where.
 
-`ServerConfig` is where to listen and what to store where: fixed for one start, read
-from options over environment over file over default. `Settings` is everything that
-may change while the server runs; its fields are the catalogue of the keys in
-`config_settings`, each with its default and description. This module reads no
-database and opens nothing.
+Read from options over environment over file over default. What may change while the
+server runs is in `settings`. This module reads no database and opens nothing.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from inletspy.errors import UsageError
+from inletspy.policy.addresses import parse_port
+from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import is_token
 
 __all__ = [
     "DEFAULT_DOMAIN",
     "ServerConfig",
-    "Setting",
-    "Settings",
     "default_data_dir",
     "is_development",
-    "parse_port_range",
     "read_token_file",
-    "setting_named",
 ]
 
 DEFAULT_DOMAIN: Final = "tunnel.localhost"
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-# -- settings that live in the database ------------------------------------------------
-
-
-def parse_port_range(text: str) -> range:
-    """The ports of `FIRST-LAST`, both included.
-
-    Raises:
-        ValueError: it is no such range, or leaves 1 to 65535.
-    """
-    first, dash, last = text.partition("-")
-    if not dash or not _is_number(first) or not _is_number(last):
-        raise ValueError("must be FIRST-LAST, for example 30000-30999")
-    ports = range(int(first), int(last) + 1)
-    if not ports or ports[0] < 1 or ports[-1] > 65535:
-        raise ValueError("must be FIRST-LAST within 1-65535, FIRST not above LAST")
-    return ports
-
-
-def _is_number(text: str) -> bool:
-    """Whether it is a whole number of at most five digits."""
-    return text.isascii() and text.isdecimal() and len(text) <= 5
-
-
-def _networks(values: Any) -> tuple[Network, ...]:
-    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise ValueError('must be a JSON list of addresses, like ["10.0.0.0/8"]')
-    return tuple(ipaddress.ip_network(value, strict=False) for value in values)
-
-
-def _origins(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
-        raise ValueError('must be a JSON list of origins, like ["https://ide.example.com"]')
-    for value in values:
-        scheme, _, rest = value.partition("://")
-        if value != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
-            raise ValueError(f"{value!r} is no origin, like https://ide.example.com")
-    return tuple(values)
-
-
-def _port_range(value: str) -> range:
-    return parse_port_range(value)
-
-
-def _domain(value: str) -> str:
-    from inletspy.policy.names import check_hostname
-
-    return check_hostname(value) if value else ""
-
-
-def _token(value: str) -> str:
-    if value and not is_token(value):
-        raise ValueError("must be printable ASCII without spaces")
-    return value
-
-
-def _heartbeat(value: float) -> float:
-    # A client that is silent for a minute counts as gone, whatever is set.
-    if not 0.1 <= value <= 20:
-        raise ValueError("must be from 0.1 to 20")
-    return value
-
-
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise ValueError("must be above 0")
-    return value
-
-
-def _count(value: float) -> int:
-    if value < 1 or value != int(value):
-        raise ValueError("must be a whole number above 0")
-    return int(value)
-
-
-def _not_negative(value: float) -> float:
-    if value < 0:
-        raise ValueError("must not be below 0")
-    return value
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One key of `config_settings`.
-
-    Attributes:
-        key: the row's key.
-        type: `string`, `number`, `boolean` or `json`.
-        default: the default, as the text in the database.
-        description: one line for people.
-        secret: shown only with `--reveal`.
-        convert: from the plain value (str, float, bool, JSON) to the one in `Settings`;
-            raises ValueError with a text for people.
-    """
-
-    key: str
-    type: str
-    default: str
-    description: str
-    secret: bool = False
-    convert: Callable[[Any], Any] = lambda value: value
-
-    def parse(self, text: str | None) -> Any:
-        """The value that `text` stands for; None stands for the default.
-
-        Raises:
-            UsageError: it is of the wrong type or not allowed.
-        """
-        if text is None:
-            text = self.default
-        try:
-            return self.convert(self._plain(text))
-        except ValueError as error:
-            raise UsageError(f"{self.key} {error}") from error
-
-    def _plain(self, text: str) -> Any:
-        if "\0" in text:
-            raise ValueError("must not contain NUL")
-        if self.type == "boolean":
-            if text.lower() not in ("true", "false"):
-                raise ValueError("must be true or false")
-            return text.lower() == "true"
-        if self.type == "number":
-            try:
-                number = float(text)
-            except ValueError:
-                raise ValueError("must be a number") from None
-            if number != number or abs(number) > 1e12:
-                raise ValueError("must be a finite number below 1e12")
-            return int(number) if number.is_integer() else number
-        if self.type == "json":
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError):
-                raise ValueError("must be valid JSON") from None
-        return text
-
-
-def _key(
-    type: str,
-    default: str,
-    description: str,
-    *,
-    secret: bool = False,
-    convert: Callable[[Any], Any] = lambda value: value,
-) -> Any:
-    metadata = {
-        "type": type,
-        "default": default,
-        "description": description,
-        "secret": secret,
-        "convert": convert,
-    }
-    return field(repr=not secret, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings in force; see each field's description."""
-
-    tunnels_enabled: bool = _key(
-        "boolean", "false", "Whether clients may open tunnels; false ends those that run."
-    )
-    inlets_server_url: str = _key(
-        "string", "", "Control address handed to containers, like wss://tunnel.example.com."
-    )
-    inlets_status_api_url: str = _key(
-        "string", "", "Where the platform's backend reaches the status API."
-    )
-    inlets_shared_token: str = _key(
-        "string",
-        "",
-        "The shared token of clients and of the status API.",
-        secret=True,
-        convert=_token,
-    )
-    tunnel_base_domain: str = _key(
-        "string", "", "Names under this domain are given to tunnels.", convert=_domain
-    )
-    custom_domains_enabled: bool = _key(
-        "boolean", "false", "Whether clients may serve names outside the base domain."
-    )
-    catch_all_enabled: bool = _key(
-        "boolean", "false", "Whether a client may take requests for names nobody serves."
-    )
-    tcp_port_range: range = _key(
-        "string", "30000-30999", "Public ports for TCP tunnels.", convert=_port_range
-    )
-    name_lease_seconds: float = _key(
-        "number",
-        "600",
-        "How long a name or port stays its client's after the client went.",
-        convert=_not_negative,
-    )
-    trusted_proxies: tuple[Network, ...] = _key(
-        "json",
-        "[]",
-        "Proxies in front of the server whose X-Forwarded headers are believed.",
-        convert=_networks,
-    )
-    status_public: bool = _key(
-        "boolean", "false", "Whether GET /status answers addresses other than loopback."
-    )
-    cors_allowed_origins: tuple[str, ...] = _key(
-        "json", "[]", "Origins whose pages may call the status API.", convert=_origins
-    )
-    heartbeat_seconds: float = _key(
-        "number",
-        "20",
-        "How often links are pinged; silent for two to three times that: gone.",
-        convert=_heartbeat,
-    )
-    head_timeout_seconds: float = _key(
-        "number",
-        "10",
-        "How long a visitor may take to send a request's head.",
-        convert=_positive,
-    )
-    body_idle_seconds: float = _key(
-        "number", "60", "How long a visitor's request body may pause.", convert=_positive
-    )
-    response_timeout_seconds: float = _key(
-        "number",
-        "120",
-        "How long an upstream may take to start its answer (504 after).",
-        convert=_positive,
-    )
-    keep_alive_seconds: float = _key(
-        "number", "75", "How long an idle visitor's connection is kept.", convert=_positive
-    )
-    connections_per_address: int = _key(
-        "number", "512", "Connections at once from one visitor's address.", convert=_count
-    )
-    streams_per_session: int = _key(
-        "number", "2000", "Streams at once through one client.", convert=_count
-    )
-    services_per_session: int = _key(
-        "number", "64", "Services that one client may announce.", convert=_count
-    )
-
-    @classmethod
-    def catalogue(cls) -> dict[str, Setting]:
-        """All keys, in the order of their declaration."""
-        return {f.name: Setting(key=f.name, **f.metadata) for f in fields(cls)}
-
-    @classmethod
-    def from_rows(
-        cls, rows: Mapping[str, str | None], problems: Callable[[str], None] | None = None
-    ) -> Settings:
-        """The settings that database rows (key to value) stand for.
-
-        A value that can't be read counts as the default, so that one bad row does not
-        take the server down.
-
-        Args:
-            rows: what is stored; missing and NULL stand for the default.
-            problems: is called with one line for each value that can't be read.
-        """
-        values = {}
-        for key, setting in cls.catalogue().items():
-            try:
-                values[key] = setting.parse(rows.get(key))
-            except UsageError as error:
-                if problems is not None:
-                    problems(f"{error}; using the default ({setting.default!r})")
-                values[key] = setting.parse(None)
-        return cls(**values)
-
-
-def setting_named(key: str) -> Setting:
-    """The setting of that key.
-
-    Raises:
-        UsageError: there is no such key; names the nearest.
-    """
-    import difflib
-
-    catalogue = Settings.catalogue()
-    if key in catalogue:
-        return catalogue[key]
-    near = difflib.get_close_matches(key, catalogue, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "; see `inletspy config list`"
-    raise UsageError(f"unknown key {key!r}{hint}")
-
-
-# -- settings of one start -------------------------------------------------------------
 
 
 def is_development(domain: str) -> bool:
@@ -367,16 +72,13 @@ def _path(text: str) -> Path:
 
 
 def _port(text: str) -> int:
-    if not _is_number(text) or int(text) > 65535:
+    port = parse_port(text, lowest=0)
+    if port is None:
         raise ValueError("must be a port, 0 to 65535 (0 takes a free one)")
-    return int(text)
+    return port
 
 
 def _public_url(text: str) -> str:
-    from urllib.parse import urlsplit
-
-    from inletspy.policy.names import check_hostname
-
     try:
         url = urlsplit(text)
         host = check_hostname(url.hostname or "")
@@ -390,7 +92,7 @@ def _public_url(text: str) -> str:
 
 
 def _start_domain(text: str) -> str:
-    return _domain(text) or DEFAULT_DOMAIN
+    return check_hostname(text) if text else DEFAULT_DOMAIN
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
-    from inletspy.config import Settings
+    from inletspy.settings import Settings
 
 __all__ = ["ISettings", "ISnapshot", "IStream", "ITunnels", "IUpstream"]
 

@@ -32,7 +32,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from inletspy import __version__
-from inletspy.config import ServerConfig, Settings, default_data_dir, is_development
+from inletspy.config import ServerConfig, default_data_dir, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.edge.tcp import PublicPorts
@@ -42,6 +42,7 @@ from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
+from inletspy.settings import Settings
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
 from inletspy.store.settings import StoredSettings

@@ -13,8 +13,9 @@ from twisted.trial.unittest import TestCase
 
 import inletspy
 from inletspy.client.cli import parser
-from inletspy.config import ServerConfig, Settings
+from inletspy.config import ServerConfig
 from inletspy.errors import Code, ResetCode
+from inletspy.settings import Settings
 from inletspy.tap import Options
 
 ROOT = Path(inletspy.__file__).parent.parent

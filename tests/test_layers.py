@@ -19,16 +19,17 @@ ROOT = Path(inletspy.__file__).parent
 MAX_LINES = 450
 
 #: Everything below the public side; a layer here may use those named before it.
-BASE = {"errors", "interfaces", "config", "observers", "wire", "policy"}
+BASE = {"errors", "interfaces", "config", "settings", "observers", "wire", "policy"}
 
 #: Layer (folder or module of `inletspy`) to what it may import besides itself.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors", "policy.names", "policy.tokens"},
-    "interfaces": {"errors", "config"},
+    "config": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
+    "settings": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
+    "interfaces": {"errors", "settings"},
     "observers": set(),
     "wire": {"errors"},
-    "policy": {"errors", "config", "wire"},
+    "policy": {"errors", "wire"},
     "tunnel": BASE,
     "edge": BASE | {"tunnel"},
     "store": BASE | {"tunnel"},

@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from inletspy.config import Setting, setting_named
 from inletspy.errors import UsageError
+from inletspy.settings import Setting, setting_named
 
 if TYPE_CHECKING:
     from inletspy.store.table import SettingsTable, StoredSetting

@@ -21,6 +21,7 @@ from inletspy.client.display import Display, JsonDisplay, LinesDisplay, QuietDis
 from inletspy.client.foreground import carry, complain, run
 from inletspy.client.output import SteadyOutput
 from inletspy.errors import Code, Refused, UsageError
+from inletspy.policy.addresses import parse_port
 
 __all__ = ["Arguments", "main", "parse", "parser"]
 
@@ -84,9 +85,10 @@ class _RefuseToken(argparse.Action):
 
 
 def _remote_port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535):
+    port = parse_port(text)
+    if port is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
-    return int(text)
+    return port
 
 
 def parser() -> argparse.ArgumentParser:

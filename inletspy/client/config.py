@@ -14,7 +14,7 @@ from typing import Final
 
 from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
 from inletspy.errors import ProtocolViolation, Refused, UsageError
-from inletspy.policy.addresses import UpstreamAddress
+from inletspy.policy.addresses import UpstreamAddress, parse_port
 from inletspy.policy.names import check_hostname
 from inletspy.wire.control import Hello, ServiceOffer
 
@@ -143,7 +143,7 @@ def _read_upstream(text: str, protocol: str) -> UpstreamAddress:
         raise UsageError(f"unknown protocol {protocol!r}: use http or tcp{hint}")
     if "://" not in text:
         host, colon, port = text.rpartition(":")
-        if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
+        if parse_port(port) is None:
             raise UsageError(
                 f"{text!r} is no port: give a number from 1 to 65535, HOST:PORT or a URL"
                 if not colon

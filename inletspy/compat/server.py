@@ -18,6 +18,7 @@ from twisted.internet.abstract import isIPv6Address
 from inletspy.compat.flags import FlagValue
 from inletspy.config import default_data_dir
 from inletspy.errors import UsageError
+from inletspy.policy.addresses import parse_port
 
 __all__ = ["ServerCommand", "server_command"]
 
@@ -99,9 +100,10 @@ def server_command(
 
 
 def _port(text: str, source: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    port = parse_port(text)
+    if port is None:
         raise UsageError(f"{source}: {text!r} is no port from 1 to 65535")
-    return int(text)
+    return port
 
 
 def _address(text: str, source: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The address of an upstream, as people and protocols write it.
+"""The address of an upstream, and ports, as people and protocols write them.
 
 What is announced is kept to the letter beside what it means, since a stock client only
 dials exactly the text that it announced.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
-__all__ = ["UpstreamAddress"]
+__all__ = ["UpstreamAddress", "parse_port", "parse_port_range"]
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 #: Scheme, authority (a name or an IPv6 address, a port), and whatever follows.
@@ -21,6 +21,26 @@ _match_address = re.compile(
 ).fullmatch
 
 _match_port = re.compile(r"[0-9]{1,9}").fullmatch
+
+
+def parse_port(text: str, *, lowest: int = 1) -> int | None:
+    """The port that `text` stands for; None if it is none from `lowest` to 65535."""
+    if text.isascii() and text.isdecimal() and len(text) <= 5 and lowest <= int(text) <= 65535:
+        return int(text)
+    return None
+
+
+def parse_port_range(text: str) -> range:
+    """The ports of `FIRST-LAST`, both included.
+
+    Raises:
+        ValueError: it is no such range, or leaves 1 to 65535.
+    """
+    first, dash, last = text.partition("-")
+    numbers = parse_port(first), parse_port(last)
+    if not dash or None in numbers or numbers[0] > numbers[1]:  # type: ignore[operator]
+        raise ValueError("must be FIRST-LAST within 1-65535, for example 30000-30999")
+    return range(int(first), int(last) + 1)
 
 
 @dataclass(frozen=True)

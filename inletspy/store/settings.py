@@ -18,10 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from inletspy.config import DEFAULT_DOMAIN, ServerConfig, Settings
+from inletspy.config import DEFAULT_DOMAIN, ServerConfig
 from inletspy.errors import DatabaseUnavailable, StartError
 from inletspy.interfaces import ISettings
 from inletspy.observers import Observers
+from inletspy.settings import Settings
 from inletspy.store.connection import first_line
 from inletspy.store.database import Database
 from inletspy.store.table import SettingsTable

@@ -10,8 +10,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inletspy.config import ServerConfig, Setting, Settings, is_development, setting_named
+from inletspy.config import ServerConfig, is_development
 from inletspy.errors import UsageError
+from inletspy.settings import Setting, Settings, setting_named
 from inletspy.store.connection import Cursor
 from inletspy.store.database import Database
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from inletspy.config import Settings
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
+from inletspy.settings import Settings
 
 __all__ = ["TokenFile"]
 

@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from inletspy.config import Settings
 from inletspy.errors import Code, Refused
 from inletspy.interfaces import ISettings, ISnapshot, ITunnels
 from inletspy.observers import Observers
@@ -28,6 +27,7 @@ from inletspy.policy import names
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import RouteTable, Taken
 from inletspy.policy.tokens import Owner
+from inletspy.settings import Settings
 from inletspy.tunnel.session import Service, Session
 from inletspy.wire.control import Resume, ServiceOffer
 

@@ -15,7 +15,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 import inletspy
-from inletspy.config import ServerConfig, Settings
+from inletspy.config import ServerConfig
+from inletspy.settings import Settings
 from inletspy.store.cluster import Cluster
 from inletspy.store.database import Database
 from inletspy.store.postmaster import running_url

@@ -19,7 +19,6 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from inletspy.client.relay import Relay
-from inletspy.config import Settings
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.errors import ResetCode, StreamReset
@@ -28,6 +27,7 @@ from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import Holder, RouteTable
 from inletspy.policy.tokens import Owner
+from inletspy.settings import Settings
 from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.session import Service, Session

@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from inletspy.config import ServerConfig, Settings
+from inletspy.config import ServerConfig
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
+from inletspy.settings import Settings
 from inletspy.store.database import Database
 from inletspy.store.settings import RECONCILE, StoredSettings
 from tests.postgres import execute, own_cluster, url_of_new_database

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
-from inletspy.config import ServerConfig, Settings
+from inletspy.config import ServerConfig
 from inletspy.errors import UsageError
+from inletspy.settings import Settings
 from inletspy.store.database import Database
 from inletspy.store.table import SettingsTable
 from tests.postgres import execute, url_of_new_database

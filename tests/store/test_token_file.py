@@ -11,10 +11,10 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from inletspy.config import Settings
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
 from inletspy.observers import Observers
+from inletspy.settings import Settings
 from inletspy.store.token_file import TokenFile
 from tests.store.support import lines_logged
 

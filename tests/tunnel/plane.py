@@ -17,12 +17,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from inletspy.config import Settings
 from inletspy.edge.tcp import PublicPorts
 from inletspy.interfaces import ISettings
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
+from inletspy.settings import Settings
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import ControlPlane
 from inletspy.tunnel.serverlink import ServerLinkFactory

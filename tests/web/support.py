@@ -19,9 +19,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from inletspy.config import Settings
 from inletspy.interfaces import ISettings, ITunnels
 from inletspy.policy.tokens import Owner
+from inletspy.settings import Settings
 from inletspy.web.channel import StatusChannel
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import StatusSite, status_site
