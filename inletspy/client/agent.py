@@ -9,6 +9,7 @@ come and go: finding and keeping one is the dialer's business.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -32,6 +33,7 @@ from inletspy.wire.control import (
 )
 from inletspy.wire.frames import NativeMux
 from inletspy.wire.mux import Accept, Mux, MuxStream
+from inletspy.wire.proxy import proxy_header
 from inletspy.wire.remotedialer import RemoteDialerMux
 
 __all__ = ["Agent", "Observer", "StreamTap"]
@@ -251,6 +253,7 @@ class Agent:
             raise StreamReset(ResetCode.CANCELLED)
         stream = Stream(self._mux, lambda call: self._reactor.callLater(0, call), visitor)
         carried.events = stream
+        version = self._offers[name].options.get("proxy_protocol")
         self._relay.join(
             stream,
             carried,
@@ -258,6 +261,7 @@ class Agent:
             tap,
             tls=tls,
             failed=lambda reason: self._observer.upstream_failed(name, reason),
+            preface=partial(proxy_header, version, visitor) if version else None,
         )
 
 

@@ -127,6 +127,12 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help="the public port of a tcp tunnel; default: the server picks one",
     )
+    add(
+        "--proxy-protocol",
+        metavar="v1|v2",
+        default="",
+        help="tell a tcp service each visitor's address by a PROXY protocol header",
+    )
     telling = made.add_mutually_exclusive_group()
     telling.add_argument("--json", action="store_true", help="print one JSON object a line")
     telling.add_argument("--quiet", action="store_true", help="print the public address only")

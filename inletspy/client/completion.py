@@ -17,14 +17,15 @@ _tunnel() {
     case $before in
         --token-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
         --host-header) COMPREPLY=($(compgen -W "rewrite preserve" -- "$word")); return ;;
+        --proxy-protocol) COMPREPLY=($(compgen -W "v1 v2" -- "$word")); return ;;
         --completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
         --server) COMPREPLY=($(compgen -W "ws:// wss://" -- "$word")); return ;;
         --name|--client-id|--remote-port) return ;;
     esac
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "--server --token-file --name --client-id --host-header \\
-            --remote-port --json --quiet --insecure --verbose --completion --version \\
-            --help" -- "$word"))
+            --remote-port --proxy-protocol --json --quiet --insecure --verbose \\
+            --completion --version --help" -- "$word"))
     elif ((COMP_CWORD > 1)) && [[ $before != -* ]]; then
         COMPREPLY=($(compgen -W "http tcp" -- "$word"))
     fi
@@ -43,6 +44,7 @@ _tunnel() {
         '--client-id[how the server lists this client]:id:' \\
         '--host-header[Host that the service sees]:host:(rewrite preserve)' \\
         '--remote-port[public port of a tcp tunnel]:port:' \\
+        '--proxy-protocol[tell a tcp service the visitors]:version:(v1 v2)' \\
         '(--quiet)--json[one JSON object a line]' \\
         '(--json)--quiet[only the public address]' \\
         '--insecure[take any certificate of the server]' \\
@@ -66,6 +68,7 @@ complete -c tunnel -l name -x -d 'name of the public address'
 complete -c tunnel -l client-id -x -d 'how the server lists this client'
 complete -c tunnel -l host-header -x -a 'rewrite preserve' -d 'Host that the service sees'
 complete -c tunnel -l remote-port -x -d 'public port of a tcp tunnel'
+complete -c tunnel -l proxy-protocol -x -a 'v1 v2' -d 'tell a tcp service the visitors'
 complete -c tunnel -l json -d 'one JSON object a line'
 complete -c tunnel -l quiet -d 'only the public address'
 complete -c tunnel -l insecure -d 'take any certificate of the server'

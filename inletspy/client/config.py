@@ -17,9 +17,11 @@ from inletspy.errors import ProtocolViolation, Refused, UsageError
 from inletspy.policy.addresses import UpstreamAddress, parse_port
 from inletspy.policy.names import check_hostname
 from inletspy.wire.control import Hello, ServiceOffer
+from inletspy.wire.proxy import PROXY_VERSIONS
 
 __all__ = [
     "ClientConfig",
+    "WishError",
     "Wishes",
     "check_hello",
     "client_id_for",
@@ -47,6 +49,7 @@ class Wishes:
         client_id: in place of the one from the environment.
         host_header: `preserve`, `rewrite` or the Host to send.
         remote_port: the public TCP port asked for.
+        proxy_protocol: the version of it that a tcp service expects; empty for none.
         insecure: take any certificate of the server's.
     """
 
@@ -58,7 +61,22 @@ class Wishes:
     client_id: str = ""
     host_header: str = "preserve"
     remote_port: int = 0
+    proxy_protocol: str = ""
     insecure: bool = False
+
+
+class WishError(UsageError):
+    """A wish for a service that can't be met.
+
+    Attributes:
+        wish: the field of `Wishes`, which is a flag's name, too.
+        reason: why, in words that suit any place where the wish may stand.
+    """
+
+    def __init__(self, wish: str, reason: str) -> None:
+        super().__init__(f"--{wish.replace('_', '-')}: {reason}")
+        self.wish = wish
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -178,22 +196,33 @@ def service_for(
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
     if upstream.scheme == "tcp":
         if wishes.name:
-            raise UsageError("--name is for http; a tcp tunnel has a port: --remote-port N")
+            raise WishError("name", "is for http; a tcp tunnel has a port (remote-port)")
         if wishes.host_header != "preserve":
-            raise UsageError("--host-header is for http; a tcp tunnel sends no headers")
-        return ServiceOffer(name, "tcp", str(upstream), remote_port=wishes.remote_port)
+            raise WishError("host_header", "is for http; a tcp tunnel sends no headers")
+        if wishes.proxy_protocol not in ("", *PROXY_VERSIONS):
+            raise WishError("proxy_protocol", f"{wishes.proxy_protocol!r} is neither v1 nor v2")
+        options = {"proxy_protocol": wishes.proxy_protocol} if wishes.proxy_protocol else {}
+        return ServiceOffer(
+            name, "tcp", str(upstream), remote_port=wishes.remote_port, options=options
+        )
     if wishes.remote_port:
-        raise UsageError("--remote-port is for tcp; an http tunnel has a name: --name NAME")
+        raise WishError("remote_port", "is for tcp; an http tunnel has a name")
+    if wishes.proxy_protocol:
+        raise WishError(
+            "proxy_protocol",
+            "is for tcp; visitors of an http tunnel share its connections to the service, which "
+            "finds their addresses in X-Forwarded-For",
+        )
     if wishes.host_header not in ("preserve", "rewrite") and not _match_host_header(
         wishes.host_header
     ):
-        raise UsageError(
-            f"--host-header: {wishes.host_header!r} is neither rewrite nor preserve nor a host"
+        raise WishError(
+            "host_header", f"{wishes.host_header!r} is neither rewrite nor preserve nor a host"
         )
     try:
         hostname = check_hostname(wishes.name) if wishes.name else f"{container}-{port}"
     except ValueError as error:
-        raise UsageError(f"--name: {error}") from error
+        raise WishError("name", str(error)) from error
     if base_domain and "." not in hostname:
         hostname = f"{hostname}.{base_domain}"
     options = {} if wishes.host_header == "preserve" else {"host_header": wishes.host_header}

@@ -137,6 +137,7 @@ class Relay:
         *,
         tls: bool,
         failed: Callable[[str], None],
+        preface: Callable[[str, int], bytes] | None = None,
     ) -> None:
         """Connect to the upstream and relay; what comes meanwhile waits.
 
@@ -147,6 +148,8 @@ class Relay:
             tap: sees the bytes; None costs nothing.
             tls: whether to speak TLS to the upstream.
             failed: is told, in plain words, why a connection could not be made.
+            preface: makes what the upstream gets first, from the IP address and the
+                port that it was reached at; None for nothing. Not over TLS.
         """
         place = address.authority
         if tap is None:
@@ -163,6 +166,9 @@ class Relay:
             transport: Any = upstream_end.transport
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+            if preface is not None:
+                peer = transport.getPeer()
+                transport.write(preface(peer.host, peer.port))
             splice(stream_end, upstream_end)
             stream.resumeProducing()
 

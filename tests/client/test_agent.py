@@ -154,6 +154,28 @@ class StreamTests(AgentTestCase):
         self.assertEqual(await self.frames(server), [(2, FIN, b"")])
         self.assertEqual(len(self.told.events), 1)  # nobody follows what is not http
 
+    async def test_proxy_protocol(self) -> None:
+        upstream = Upstream(self)
+        place = f"tcp://127.0.0.1:{upstream.port}"
+        server = await self.welcomed(
+            ServiceOffer("db", "tcp", place, options={"proxy_protocol": "v1"}),
+            ServiceOffer("other", "tcp", place),
+        )
+        server.send(
+            pack_frame(2, OPEN, pack("!H", 1) + VISITOR)
+            + pack_frame(2, DATA, b"question")
+            + pack_frame(2, FIN)
+        )
+        peer = await upstream.connection()
+        line = f"PROXY TCP4 192.0.2.1 127.0.0.1 9 {upstream.port}\r\n".encode()
+        self.assertEqual(await peer.read_to_end(), line + b"question")
+        server.send(
+            pack_frame(4, OPEN, pack("!H", 2) + VISITOR)
+            + pack_frame(4, DATA, b"question")
+            + pack_frame(4, FIN)
+        )
+        self.assertEqual(await (await upstream.connection()).read_to_end(), b"question")
+
     async def test_upstream_refuses(self) -> None:
         upstream = Upstream(self)
         await upstream.stop()

@@ -8,7 +8,14 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from inletspy.client.access import Access
-from inletspy.client.config import ClientConfig, Wishes, client_id_for, container_id, load
+from inletspy.client.config import (
+    ClientConfig,
+    WishError,
+    Wishes,
+    client_id_for,
+    container_id,
+    load,
+)
 from inletspy.errors import UsageError
 from inletspy.policy.names import check_label
 
@@ -115,14 +122,28 @@ class Loading(TestCase):
             self.assertRaises(UsageError, self.load, Wishes("3000", host_header=wish))
 
     def test_wishes_for_the_other_kind_of_service(self) -> None:
-        for wishes, advice in (
-            (Wishes("5432", "tcp", name="db"), "--remote-port"),
-            (Wishes("5432", "tcp", host_header="rewrite"), "--host-header"),
-            (Wishes("3000", remote_port=30000), "--name"),
+        for wishes, wish, advice in (
+            (Wishes("5432", "tcp", name="db"), "name", "a port (remote-port)"),
+            (Wishes("5432", "tcp", host_header="rewrite"), "host_header", "no headers"),
+            (Wishes("3000", remote_port=30000), "remote_port", "an http tunnel has a name"),
+            (Wishes("3000", proxy_protocol="v1"), "proxy_protocol", "in X-Forwarded-For"),
         ):
-            self.assertIn(advice, str(self.assertRaises(UsageError, self.load, wishes)))
+            error = self.assertRaises(WishError, self.load, wishes)
+            self.assertEqual(error.wish, wish)
+            self.assertTrue(str(error).startswith(f"--{wish.replace('_', '-')}: is for "), error)
+            self.assertIn(advice, error.reason)
         [service] = self.load(Wishes("5432", "tcp", remote_port=30001)).services
         self.assertEqual(service.remote_port, 30001)
+
+    def test_proxy_protocol(self) -> None:
+        for version in ("v1", "v2"):
+            [service] = self.load(Wishes("5432", "tcp", proxy_protocol=version)).services
+            self.assertEqual(service.options, {"proxy_protocol": version})
+        for version in ("1", "v3", "V1"):
+            error = self.assertRaises(
+                WishError, self.load, Wishes("5432", "tcp", proxy_protocol=version)
+            )
+            self.assertIn("is neither v1 nor v2", str(error))
 
     def test_client_id(self) -> None:
         self.assertEqual(self.load(Wishes("3000")).client_id, "c0ffee")

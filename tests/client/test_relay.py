@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -63,6 +64,7 @@ class RelayTestCase(TestCase):
         self.far.accept = self._accept
         self.address = UpstreamAddress.parse("http://127.0.0.1:1")
         self.tap: Tap | None = None
+        self.preface: Callable[[str, int], bytes] | None = None
 
     def _turner(self, mux: NativeMux) -> Any:
         return lambda: reactor.callLater(0, mux.flush)
@@ -80,6 +82,7 @@ class RelayTestCase(TestCase):
             self.tap,
             tls=self.address.scheme == "https",
             failed=self.failures.append,
+            preface=self.preface,
         )
 
     def _stream(self, mux: NativeMux) -> Stream:
@@ -305,6 +308,76 @@ class DialTests(RelayTestCase):
             visitor.call("abortConnection")
         await self.until_over(*visitors)
         self.assertEqual(self.failures, [])
+
+
+class PrefaceTests(RelayTestCase):
+    """What the upstream gets before anything of the visitor's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.preface = lambda host, port: f"to {host} {port}\r\n".encode()
+
+    async def test_comes_first(self) -> None:
+        upstream = Upstream(self)
+        for host in ("127.0.0.1", "localhost"):
+            visitor = self.visit(f"tcp://{host}:{upstream.port}")
+            visitor.call("write", b"question")
+            visitor.call("loseWriteConnection")
+            peer = await upstream.connection()
+            line = f"to 127.0.0.1 {upstream.port}\r\n".encode()
+            self.assertEqual(await peer.read_to_end(), line + b"question")
+            peer.send(b"answer")
+            peer.close()
+            await self.until_over(visitor)
+            self.assertEqual(visitor.received, b"answer")
+
+    async def test_the_upstream_speaks_first(self) -> None:
+        upstream = Upstream(self)
+        visitor = self.visit(f"tcp://127.0.0.1:{upstream.port}")
+        peer = await upstream.connection()
+        peer.send(b"greeting")
+        self.assertEqual(await peer.read_until(b"\r\n"), self._line(upstream))
+        await until(lambda: visitor.received == b"greeting", "greeted")
+        visitor.call("loseConnection")
+        await peer.ended()
+        peer.close()
+        await self.until_over(visitor)
+
+    def _line(self, upstream: Upstream) -> bytes:
+        return f"to 127.0.0.1 {upstream.port}\r\n".encode()
+
+    async def test_upstreams_that_end_at_once(self) -> None:
+        # More than the sockets hold, so that it is still being written at the end.
+        for preface in (b"x", b"x" * 16 * MIB):
+            self.preface = lambda host, port, text=preface: text
+            for way in ("close", "cut", "finish"):
+                upstream = Upstream(self)
+                visitor = self.visit(f"tcp://127.0.0.1:{upstream.port}")
+                visitor.call("write", b"question")
+                peer = await upstream.connection()
+                peer.pause()
+                getattr(peer, way)()
+                await until(lambda v=visitor: v.log, f"ended by {way}")  # type: ignore[misc]
+                if not visitor.over:  # half-closed, as far as anybody can tell
+                    self.assertEqual(visitor.log, [FINISHED])
+                    visitor.call("loseConnection")
+                    peer.resume()
+                    await peer.ended()
+                    peer.cut()
+                await self.until_over(visitor)
+                await upstream.stop()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_the_visitor_leaves_meanwhile(self) -> None:
+        self.preface = lambda host, port: b"x" * 16 * MIB
+        upstream = Upstream(self)
+        visitor = self.visit(f"tcp://127.0.0.1:{upstream.port}")
+        peer = await upstream.connection()
+        peer.pause()
+        visitor.call("abortConnection")
+        peer.resume()
+        self.assertEqual(await peer.ended(), CUT)
+        await self.until_over(visitor)
 
 
 class TLSTests(RelayTestCase):

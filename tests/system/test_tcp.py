@@ -87,6 +87,27 @@ class TcpTests(WholeTestCase):
         self.assertEqual(upstream.end, CUT)
         await self.until_idle()
 
+    async def test_the_upstream_is_told_who_it_is(self) -> None:
+        await self.start_with_ports()
+        port = await self.started("--proxy-protocol", "v1")
+        visitor = await self.visitors.connect_to(port, source="127.0.0.9")
+        visitor.send(b"question")
+        visitor.finish()
+        upstream = await self.upstream.connection()
+        source_port = visitor.transport.getHost().port  # type: ignore[union-attr]
+        line = f"PROXY TCP4 127.0.0.9 127.0.0.1 {source_port} {self.upstream.port}\r\n"
+        self.assertEqual(await upstream.read_to_end(), line.encode() + b"question")
+        upstream.cut()
+        self.assertEqual(await visitor.ended(), CUT)
+
+        # One that is never there for long enough hangs nobody.
+        for _ in range(20):
+            visitor = await self.visitors.connect_to(port)
+            (await self.upstream.connection()).cut()
+            self.assertEqual(await visitor.ended(), CUT)
+        self.assertEqual(self.client.stderr, "")
+        await self.until_idle()
+
     async def test_slow_readers(self) -> None:
         await self.start_with_ports()
         port = await self.started()
