@@ -1,6 +1,6 @@
 """The settings in force, kept in step with the database.
 
-Owns the reading of rows and who is told of changes. While the database is away the last
+Owns what the rows stand for and who is told of changes. While the database is away the last
 settings read stay in force. Knows nothing of what the settings do.
 """
 
@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
 
 import psycopg2
-from twisted.internet.defer import Deferred, ensureDeferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from inletspy.config import DEFAULT_DOMAIN, ServerConfig
@@ -24,14 +21,11 @@ from inletspy.interfaces import ISettings
 from inletspy.observers import Observers
 from inletspy.settings import Settings
 from inletspy.store.connection import first_line
-from inletspy.store.database import Database
+from inletspy.store.database import SETTINGS_CHANNEL, Database
+from inletspy.store.following import Following
 from inletspy.store.table import SettingsTable
 
 __all__ = ["StoredSettings"]
-
-#: Seconds between two readings that nothing asked for: a notification is only a hint,
-#: and some never come (triggers off during a restore, a connection pooler between).
-RECONCILE: Final = 30.0
 
 log = Logger()
 
@@ -64,12 +58,8 @@ class StoredSettings:
         self._token = token
         self._domain = domain
         self._observers: Observers[[Settings, Settings]] = Observers()
-        self._ends: list[Callable[[], None]] = []
-        self._rounds = LoopingCall(self._read_again)
-        self._rounds.clock = clock
         self._problems: set[str] = set()
-        self._stale = False
-        self._reading: Deferred[None] = succeed(None)
+        self._following = Following(database, clock, "the settings", SETTINGS_CHANNEL, self._read)
         self.current = self._in_force({}, self._problems.add)
 
     def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
@@ -101,58 +91,22 @@ class StoredSettings:
 
     def load(self) -> Deferred[None]:
         """Read the settings, and again at each change from now on; fails with StartError."""
-
-        async def load() -> None:
-            self._stale = True
-            try:
-                await self._catch_up()
-            except (psycopg2.Error, DatabaseUnavailable) as error:
-                raise StartError(f"can't read the settings: {first_line(error)}") from error
-            self._ends = [
-                self._database.notified.subscribe(lambda _channel: self._read_again()),
-                self._database.restored.subscribe(self._read_again),
-                self._rounds.stop,
-            ]
-            # At once: there may have been changes since, before anybody subscribed.
-            self._rounds.start(RECONCILE, now=True)
-
-        return ensureDeferred(load())
+        return self._following.start()
 
     def stop(self) -> Deferred[None]:
         """Follow the database no longer; fires when no reading is under way."""
-        for end in self._ends:
-            end()
-        self._ends = []
-        self._stale = False
-        ended: Deferred[None] = Deferred()
-        self._reading.chainDeferred(ended)
-        return ended
+        return self._following.stop()
 
-    def _read_again(self) -> None:
-        """Have the rows read, if need be once more after the reading under way."""
-        self._stale = True
-        if self._reading.called and self._database.connected:
-            self._reading = ensureDeferred(self._catch_up())
-            self._reading.addErrback(self._not_read)
-
-    def _not_read(self, failure: Failure) -> None:
-        if failure.check(psycopg2.Error, DatabaseUnavailable) is None:
-            log.failure("The settings could not be read", failure)
-        elif self._database.connected:  # else it has been said that the database is away
-            log.warn("can't read the settings: {reason}", reason=first_line(failure.value))
-
-    async def _catch_up(self) -> None:
-        while self._stale:
-            self._stale = False
-            rows = {stored.setting.key: stored.text for stored in await self._table.all()}
-            problems: set[str] = set()
-            new, old = self._in_force(rows, problems.add), self.current
-            for problem in sorted(problems - self._problems):
-                log.warn("{problem}", problem=problem)
-            self._problems = problems
-            if new != old:
-                self.current = new
-                self._observers.tell(new, old)
+    async def _read(self) -> None:
+        rows = {stored.setting.key: stored.text for stored in await self._table.all()}
+        problems: set[str] = set()
+        new, old = self._in_force(rows, problems.add), self.current
+        for problem in sorted(problems - self._problems):
+            log.warn("{problem}", problem=problem)
+        self._problems = problems
+        if new != old:
+            self.current = new
+            self._observers.tell(new, old)
 
     def _in_force(
         self, rows: Mapping[str, str | None], problems: Callable[[str], None]

@@ -16,7 +16,8 @@ from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
 from inletspy.settings import Settings
 from inletspy.store.database import Database
-from inletspy.store.settings import RECONCILE, StoredSettings
+from inletspy.store.following import RECONCILE
+from inletspy.store.settings import StoredSettings
 from tests.postgres import execute, own_cluster, url_of_new_database
 from tests.store.support import failure_of, lines_logged, reactor
 
