@@ -14,9 +14,11 @@ from typing import Final
 __all__ = [
     "ClientAway",
     "Code",
+    "Conflict",
     "DatabaseUnavailable",
     "HeadError",
     "InletspyError",
+    "NotThere",
     "ProtocolViolation",
     "Refused",
     "ResetCode",
@@ -36,6 +38,14 @@ class InletspyError(Exception):
 
 class UsageError(InletspyError):
     """A person gave a wrong option, argument or setting; the text says what to do."""
+
+
+class NotThere(UsageError):
+    """What a person named does not exist."""
+
+
+class Conflict(UsageError):
+    """What a person wants does not go together with what there is."""
 
 
 class StartError(InletspyError):

@@ -6,7 +6,7 @@ it, and what the parts of the server ask of the settings and of each other's sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
@@ -15,9 +15,19 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
+    from inletspy.policy.accounts import Accounts
+    from inletspy.policy.tokens import Owner
     from inletspy.settings import Settings
 
-__all__ = ["ISettings", "ISnapshot", "IStream", "ITunnels", "IUpstream"]
+__all__ = [
+    "IAccounts",
+    "IAccountsTable",
+    "ISettings",
+    "ISnapshot",
+    "IStream",
+    "ITunnels",
+    "IUpstream",
+]
 
 
 class IStream(ITransport, IConsumer, IPushProducer):
@@ -64,6 +74,58 @@ class ISettings(Interface):
 
     def subscribe(observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
         """Call `observer(new, old)` after every change; returns what ends that."""
+
+
+class IAccounts(Interface):
+    """The users, tokens and reserved names in force, which change while the server runs."""
+
+    current: Accounts = Attribute("The `inletspy.policy.accounts.Accounts` in force.")
+    table = Attribute("`IAccountsTable`: what is stored, to be listed and changed.")
+
+    def subscribe(observer: Callable[[], None]) -> Callable[[], None]:
+        """Call `observer()` after every change; returns what ends that."""
+
+
+class IAccountsTable(Interface):
+    """Users, tokens and reserved names as they are stored.
+
+    What is wrong with a wish is raised as `inletspy.errors.UsageError`, or as one of its
+    kinds `NotThere` and `Conflict`. Rows are dictionaries, with times as datetimes.
+    """
+
+    def users() -> Awaitable[list[dict[str, Any]]]:
+        """All users."""
+
+    def add_user(name: str, prefix: str | None = None) -> Awaitable[Owner]:
+        """Add a user; the prefix is made from the name where none is given."""
+
+    def remove_user(name: str) -> Awaitable[None]:
+        """Remove a user, with all tokens and reserved names."""
+
+    def tokens(user: str | None = None) -> Awaitable[list[dict[str, Any]]]:
+        """All tokens, or those of one user; never the tokens themselves."""
+
+    def create_token(
+        user: str,
+        *,
+        scopes: Sequence[str] = (),
+        names: Sequence[str] = (),
+        ports: range | None = None,
+        expires_in: float | None = None,
+    ) -> Awaitable[str]:
+        """Make a token, and give it; it is stored nowhere."""
+
+    def revoke_token(given: str) -> Awaitable[str]:
+        """Revoke the one token that begins so; gives its readable start."""
+
+    def names() -> Awaitable[list[dict[str, Any]]]:
+        """All reserved names."""
+
+    def reserve_name(name: str, user: str, base_domain: str = "") -> Awaitable[str]:
+        """Reserve a label or a hostname for a user; gives it as it is stored."""
+
+    def release_name(name: str, base_domain: str = "") -> Awaitable[str]:
+        """Reserve a name no longer; gives it as it was stored."""
 
 
 class ITunnels(Interface):

@@ -43,6 +43,7 @@ from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
 from inletspy.settings import Settings
+from inletspy.store.accounts import StoredAccounts
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
 from inletspy.store.settings import StoredSettings
@@ -177,10 +178,15 @@ class Server(Service):
         if not masking.native:
             _log.warn("autobahn's native masker is missing: clients' uploads will be slower")
 
-        database, settings = await self._start_store()
+        database, settings, accounts = await self._start_store()
         if not self.running:
             return
-        tokens = TokenPolicy(lambda: settings.current.inlets_shared_token)
+        tokens = TokenPolicy(
+            lambda: settings.current.shared_token,
+            lambda: accounts.current,
+            reactor.seconds,
+            accounts.used,
+        )
         routes: RouteTable[TunnelService] = RouteTable(
             reactor.seconds, lambda: settings.current.name_lease_seconds
         )
@@ -204,7 +210,7 @@ class Server(Service):
         )
 
         address = PublicAddress(settings, config.public_url, data_port)
-        admission = Admission(reactor, settings, routes, ports, address)
+        admission = Admission(settings, accounts, tokens, routes, ports, address)
         control = ControlPlane(reactor, settings, tokens, admission)
         links = ServerLinkFactory(reactor, control)
         control.start()
@@ -237,6 +243,7 @@ class Server(Service):
         status_factory.become(
             status_site(
                 settings=settings,
+                accounts=accounts,
                 tunnels=tunnels,
                 authenticate=tokens.authenticate,
                 health=lambda: self._health(database),
@@ -270,7 +277,7 @@ class Server(Service):
         self._ready = True
         _say_what_to_type(config, settings, address, control_port, status_port)
 
-    async def _start_store(self) -> tuple[Database, StoredSettings]:
+    async def _start_store(self) -> tuple[Database, StoredSettings, StoredAccounts]:
         config = self._config
         url = config.database
         revive = None
@@ -287,12 +294,15 @@ class Server(Service):
         await settings.seed(config)
         await settings.load()
         self._ends.append(settings.stop)
+        accounts = StoredAccounts(database, self._reactor)
+        await accounts.load()
+        self._ends.append(accounts.stop)
         token_file = TokenFile(config.data_dir / "token.txt", settings)
         token_file.start()
         self._ends.append(token_file.stop)
         database.lost.subscribe(lambda reason: _log.error("Database lost: {reason}", reason=reason))
         database.restored.subscribe(lambda: _log.info("The database is back"))
-        return database, settings
+        return database, settings, accounts
 
     async def _listen(self, plane: str, endpoint: str | None, port: int, factory: Factory) -> int:
         """Listen for one plane; gives the port's number, 0 for a UNIX socket."""

@@ -13,10 +13,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from inletspy.errors import UsageError
 from inletspy.policy.addresses import parse_port_range
-from inletspy.policy.names import check_hostname
+from inletspy.policy.names import check_hostname, check_label
 from inletspy.policy.tokens import is_token
 
 __all__ = ["Setting", "Settings", "setting_named"]
@@ -38,6 +39,12 @@ def _origins(values: Any) -> tuple[str, ...]:
         if value != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
             raise ValueError(f"{value!r} is no origin, like https://ide.example.com")
     return tuple(values)
+
+
+def _labels(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise ValueError('must be a JSON list of names, like ["shop", "intranet"]')
+    return tuple(check_label(value) for value in values)
 
 
 def _domain(value: str) -> str:
@@ -170,6 +177,9 @@ class Settings:
         secret=True,
         convert=_token,
     )
+    shared_token_enabled: bool = _key(
+        "boolean", "true", "Whether the shared token is good; false leaves the users' own."
+    )
     tunnel_base_domain: str = _key(
         "string", "", "Names under this domain are given to tunnels.", convert=_domain
     )
@@ -179,13 +189,19 @@ class Settings:
     catch_all_enabled: bool = _key(
         "boolean", "false", "Whether a client may take requests for names nobody serves."
     )
+    refused_names: tuple[str, ...] = _key(
+        "json",
+        "[]",
+        "Names under the base domain to give to nobody, besides those like www and mail.",
+        convert=_labels,
+    )
     tcp_port_range: range = _key(
         "string", "30000-30999", "Public ports for TCP tunnels.", convert=parse_port_range
     )
     name_lease_seconds: float = _key(
         "number",
         "600",
-        "How long a name or port stays its client's after the client went.",
+        "How long a name or port stays its owner's after its client went.",
         convert=_not_negative,
     )
     trusted_proxies: tuple[Network, ...] = _key(
@@ -234,6 +250,17 @@ class Settings:
         "number", "64", "Services that one client may announce.", convert=_count
     )
 
+    @property
+    def shared_token(self) -> str:
+        """The shared token; empty while it is good for nothing."""
+        return self.inlets_shared_token if self.shared_token_enabled else ""
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """The names that the server itself goes by, so far as settings tell."""
+        urls = (self.inlets_server_url, self.inlets_status_api_url)
+        return frozenset(filter(None, map(_host_of, urls)))
+
     @classmethod
     def catalogue(cls) -> dict[str, Setting]:
         """All keys, in the order of their declaration."""
@@ -261,6 +288,13 @@ class Settings:
                     problems(f"{error}; using the default ({setting.default!r})")
                 values[key] = setting.parse(None)
         return cls(**values)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def setting_named(key: str) -> Setting:

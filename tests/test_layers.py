@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
     "settings": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
-    "interfaces": {"errors", "settings"},
+    "interfaces": {"errors", "policy.accounts", "policy.tokens", "settings"},
     "observers": set(),
     "wire": {"errors"},
     "policy": {"errors", "wire"},

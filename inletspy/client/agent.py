@@ -80,6 +80,7 @@ class Agent:
         resume: the session before this one, if there was one.
         ended: is called once, when the session is over: with the refusal if the
             server gave one, and a text for people.
+        derived: whether nobody chose `client_id`.
     """
 
     def __init__(
@@ -91,13 +92,15 @@ class Agent:
         relay: Relay,
         resume: Resume | None,
         ended: Callable[[Refused | None, str], None],
+        *,
+        derived: bool = False,
     ) -> None:
         #: What proves, on the next link, that the session was ours.
         self.resume: Resume | None = None
         #: Whether the session has been up.
         self.was_ready = False
         self._reactor = reactor
-        self._hello = Hello(client_id, tuple(offers), resume)
+        self._hello = Hello(client_id, tuple(offers), resume, derived)
         self._offers = {offer.name: offer for offer in offers}
         self._addresses = {offer.name: UpstreamAddress.parse(offer.upstream) for offer in offers}
         self._observer = observer

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
 from inletspy.errors import ProtocolViolation, Refused, UsageError
@@ -88,6 +88,7 @@ class ClientConfig:
         token: empty for none.
         client_id: as the server lists the client.
         services: what is offered.
+        derived: whether nobody chose `client_id`: it comes from the machine's name.
         insecure: take any certificate of the server's.
         restart: the command that would make dev servers take the tunnel's host;
             empty where there is none.
@@ -97,6 +98,7 @@ class ClientConfig:
     token: str = field(repr=False)
     client_id: str
     services: tuple[ServiceOffer, ...]
+    derived: bool = False
     insecure: bool = False
     restart: str = ""
 
@@ -119,10 +121,13 @@ async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> 
     service_for(wishes, upstream, container)  # so that mistakes show before anything is asked
     file = ClientFile.read(environ)
     access = await find_access(wishes.server, wishes.token_file, environ, file, ask)
+    chosen = wishes.client_id or file.client_id
+    client_id, derived = (chosen, False) if chosen else client_id_for(container, environ)
     config = ClientConfig(
         server=access.server,
         token=access.token,
-        client_id=wishes.client_id or file.client_id or client_id_for(container, environ),
+        client_id=client_id,
+        derived=derived,
         services=(service_for(wishes, upstream, container, access.base_domain),),
         insecure=wishes.insecure,
         restart=(
@@ -225,7 +230,11 @@ def service_for(
         raise WishError("name", str(error)) from error
     if base_domain and "." not in hostname:
         hostname = f"{hostname}.{base_domain}"
-    options = {} if wishes.host_header == "preserve" else {"host_header": wishes.host_header}
+    options: dict[str, Any] = {}
+    if wishes.host_header != "preserve":
+        options["host_header"] = wishes.host_header
+    if not wishes.name:
+        options["derived"] = True  # a user's prefix may be put in front of it
     return ServiceOffer(name, "http", str(upstream), hostname=hostname, options=options)
 
 
@@ -244,7 +253,11 @@ def container_id(machine: str) -> str:
     return re.sub(r"-+", "-", label) if label[2:4] == "--" else label
 
 
-def client_id_for(container: str, environ: Mapping[str, str]) -> str:
-    """What the server lists a client as: the platform's user, else the container."""
+def client_id_for(container: str, environ: Mapping[str, str]) -> tuple[str, bool]:
+    """What the server lists a client as: the platform's user, else the container.
+
+    Returns:
+        The id, and whether it is only derived from the machine's name.
+    """
     user = environ.get("USER_ID")
-    return f"claude-web-user-{user}" if user else container
+    return (f"claude-web-user-{user}", False) if user else (container, True)

@@ -59,6 +59,7 @@ class Dialer:
         client_id: how the client calls itself.
         services: what it announces.
         observer: is told what people want to know.
+        derived: whether nobody chose `client_id`.
         protocol: `native`, or `inlets` for a stock server.
         proxy: an HTTP proxy on the way; None for none.
         insecure: do not verify the server's certificate.
@@ -73,6 +74,7 @@ class Dialer:
         services: Sequence[ServiceOffer],
         observer: Observer,
         *,
+        derived: bool = False,
         protocol: str = "native",
         proxy: ProxyAddress | None = None,
         insecure: bool = False,
@@ -81,6 +83,7 @@ class Dialer:
         self._server = server
         self._token = token
         self._client_id = client_id
+        self._derived = derived
         self._services = list(services)
         self._observer = observer
         self._native = protocol == "native"
@@ -188,6 +191,7 @@ class Dialer:
             self._relay,
             self._resume,
             lambda refusal, reason: ended.callback((refusal, reason)),
+            derived=self._derived,
         )
         link = await self._wait(self._connect())
         if link is None:

@@ -134,6 +134,7 @@ async def carry(
                 config.client_id,
                 config.services,
                 display,
+                derived=config.derived,
                 protocol=protocol,
                 proxy=proxy,
                 insecure=config.insecure,

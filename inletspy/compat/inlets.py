@@ -154,10 +154,12 @@ def client_config(
     server = str(flags["remote"])
     if "://" not in server:
         server = f"ws://{server}"
+    client_id, derived = client_id_for(container_id(socket.gethostname()), environ)
     config = ClientConfig(
         server=server,
         token=token,
-        client_id=client_id_for(container_id(socket.gethostname()), environ),
+        client_id=client_id,
+        derived=derived,
         services=_tcp_services(upstream) if tcp else _http_services(upstream),
     )
     check_hello(config)

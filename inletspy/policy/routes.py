@@ -20,11 +20,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose a key is: one client of one owner, and one service of it where that counts."""
+    """Whose a key is: a user's, or one client's of those with the shared token.
+
+    Attributes:
+        owner: whom the client acts for.
+        client_id: which of the owner's clients it is.
+        service: which of the client's services, where that counts.
+        one_user: whether the owner is one user, and not all who have the shared token.
+    """
 
     owner: str
     client_id: str
     service: str = ""
+    one_user: bool = False
+
+    def may_become(self, other: Holder | None) -> bool:
+        """Whether a key that is kept for this holder may be given to the other."""
+        return self == other or (
+            self.one_user and other is not None and other.one_user and self.owner == other.owner
+        )
 
 
 class Route(Generic[K, T]):
@@ -84,7 +98,11 @@ class Claims(Generic[K, T]):
         route = self._routes.get(key)
         if route is not None and (
             route.target is not None
-            or (route.holder not in (None, holder) and self._now() < route.until)
+            or (
+                route.holder is not None
+                and not route.holder.may_become(holder)
+                and self._now() < route.until
+            )
         ):
             raise Taken(route)
         new = self._routes[key] = Route(key, holder, target)

@@ -1,46 +1,185 @@
-"""Who a token stands for.
+"""Who a token stands for, and what it is good for.
 
-Tokens are compared in constant time. Where they are stored, and how they got here, is
-no business of this module.
+The shared token is compared in constant time; a user's is found by its digest. Where
+tokens are stored, and how they got here, is no business of this module.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from collections.abc import Callable
-from dataclasses import dataclass
+import secrets
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["Owner", "TokenPolicy", "bearer_token", "is_token"]
+from inletspy.errors import Code, Refused
+
+if TYPE_CHECKING:
+    from inletspy.policy.accounts import Accounts
+
+__all__ = [
+    "SCOPES",
+    "SHARED",
+    "Credential",
+    "Owner",
+    "TokenPolicy",
+    "bearer_token",
+    "is_token",
+    "new_token",
+    "readable_start",
+    "token_digest",
+]
+
+#: What a token may allow: to open tunnels, to see one's own, to see and manage all.
+SCOPES: Final = ("connect", "status", "admin")
+DEFAULT_SCOPES: Final = frozenset(("connect", "status"))
+
+_SHARED_NAME: Final = "shared"
+_ALPHABET: Final = string.ascii_letters + string.digits
+#: So many characters of a token are shown; they tell it from others, and no more.
+_READABLE: Final = 12
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The user, or the shared token, that a session or an API call acts for.
+    """The user, or all holders of the shared token, that a session or call acts for.
 
     Attributes:
         name: the user's name; `shared` for the shared token.
-        scopes: what the token allows.
+        prefix: what the user's hostnames and client ids begin with; empty for `shared`.
     """
 
     name: str
-    scopes: frozenset[str] = frozenset(("connect", "status"))
+    prefix: str = ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether these are all holders of the shared token, and not one user."""
+        return self.name == _SHARED_NAME
+
+    def carried_by(self, text: str) -> bool:
+        """Whether a label or client id is the owner's by its prefix."""
+        return bool(self.prefix) and (text == self.prefix or text.startswith(f"{self.prefix}-"))
 
 
-SHARED = Owner("shared")
+#: The owner that the shared token stands for; no user has its name.
+SHARED: Final = Owner(_SHARED_NAME)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token that is good, as far as the server needs to know it.
+
+    Attributes:
+        owner: whom it stands for; two tokens of one user have the same owner.
+        token: its readable start, which tells it from others; empty for the shared one.
+        scopes: what it allows, some of `SCOPES`.
+        names: patterns of the labels it is good for; empty for all that are its owner's.
+        ports: public TCP ports it is good for; None for all.
+        expires_at: seconds since the epoch; None for never.
+        limits: its own in place of the settings'.
+        digest: identifies the token itself.
+    """
+
+    owner: Owner
+    token: str = ""
+    scopes: frozenset[str] = DEFAULT_SCOPES
+    names: tuple[str, ...] = ()
+    ports: range | None = None
+    expires_at: float | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    digest: bytes = field(default=b"", repr=False)
+
+    def allows(self, scope: str) -> bool:
+        """Whether the token is good for that; who sees all sees the own, too."""
+        return scope in self.scopes or (scope == "status" and "admin" in self.scopes)
 
 
 class TokenPolicy:
-    """Tells whose a token is."""
+    """Tells whose a token is, and whether it still is.
 
-    def __init__(self, shared_token: Callable[[], str]) -> None:
+    Args:
+        shared_token: the shared token in force; empty while there is none.
+        accounts: the users and tokens in force.
+        now: the time since the epoch, in seconds.
+        used: is told of each use of a user's token.
+    """
+
+    def __init__(
+        self,
+        shared_token: Callable[[], str],
+        accounts: Callable[[], Accounts],
+        now: Callable[[], float],
+        used: Callable[[Credential], None] = lambda credential: None,
+    ) -> None:
         self._shared_token = shared_token
+        self._accounts = accounts
+        self._now = now
+        self.used = used
 
-    def authenticate(self, token: str) -> Owner | None:
-        """The owner that the token stands for, or None. An empty token is nobody's."""
-        shared = self._shared_token()
-        if not token or not shared:
+    def authenticate(self, token: str) -> Credential | None:
+        """What the token is good for; None if for nothing. An empty one is nobody's."""
+        if not token:
             return None
-        return SHARED if hmac.compare_digest(_bytes(token), _bytes(shared)) else None
+        digest = token_digest(token)
+        credential = self._accounts().tokens.get(digest)
+        if credential is not None:
+            if self._expired(credential):
+                return None
+            self.used(credential)
+            return credential
+        shared = self._shared_token()
+        if shared and hmac.compare_digest(_bytes(token), _bytes(shared)):
+            return Credential(SHARED, digest=digest)
+        return None
+
+    def renew(self, credential: Credential) -> Credential:
+        """What became of a credential that was good.
+
+        Raises:
+            Refused: it is good no longer; the text says why.
+        """
+        if credential.owner.is_shared:
+            shared = self._shared_token()
+            if not shared:
+                raise _over("the shared token was turned off")
+            if credential.digest != token_digest(shared):
+                raise _over("the shared token was changed")
+            return credential
+        accounts = self._accounts()
+        current = accounts.tokens.get(credential.digest)
+        if current is None:
+            name = credential.owner.name
+            if name not in accounts.owners:
+                raise _over(f"the user {name} was removed")
+            raise _over(f"the token {credential.token}… was revoked")
+        if self._expired(current):
+            raise _over(f"the token {credential.token}… has expired")
+        return current
+
+    def _expired(self, credential: Credential) -> bool:
+        return credential.expires_at is not None and credential.expires_at <= self._now()
+
+
+def _over(text: str) -> Refused:
+    return Refused(Code.UNAUTHORIZED, text)
+
+
+def new_token() -> str:
+    """A token that nobody can guess (256 random bits), and that a double-click selects."""
+    return "ipy_" + "".join(secrets.choice(_ALPHABET) for _ in range(43))
+
+
+def readable_start(token: str) -> str:
+    """The start of a token that may be shown."""
+    return token[:_READABLE]
+
+
+def token_digest(token: str) -> bytes:
+    """What is kept of a token: its SHA-256, which is enough for a random one."""
+    return hashlib.sha256(_bytes(token)).digest()
 
 
 def is_token(text: str) -> bool:

@@ -27,7 +27,7 @@ class TokenFile:
 
     Args:
         path: the file; only its owner can read it, from the first moment on.
-        settings: whose `inlets_shared_token` it is.
+        settings: whose `shared_token` it is.
     """
 
     def __init__(self, path: Path, settings: ISettings) -> None:
@@ -38,7 +38,7 @@ class TokenFile:
     def start(self) -> None:
         """Write it now and after each change; raises StartError if it can't be written."""
         try:
-            self._write(self._settings.current.inlets_shared_token)
+            self._write(self._settings.current.shared_token)
         except OSError as error:
             raise StartError(f"can't write {self._path}: {error.strerror}") from error
         self._end = self._settings.subscribe(self._changed)
@@ -48,9 +48,9 @@ class TokenFile:
         self._end()
 
     def _changed(self, new: Settings, old: Settings) -> None:
-        if new.inlets_shared_token != old.inlets_shared_token:
+        if new.shared_token != old.shared_token:
             try:
-                self._write(new.inlets_shared_token)
+                self._write(new.shared_token)
             except OSError as error:
                 log.error("can't write {path}: {reason}", path=self._path, reason=error.strerror)
 

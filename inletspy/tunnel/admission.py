@@ -1,62 +1,35 @@
 """Who may have a session, and what it may serve.
 
-Decides, with the rules of `policy`, on each client that comes: gives its services names
-and ports, all or none, and takes them back when the session ends. It keeps the list of
-sessions, sees to what a change of settings means for them, and is what status and
-files ask for the tunnels there are. How clients get here is `control`'s business, what
-visitors do with a route the edge's.
+Decides on each client that comes: all its services are granted (see `grants`) or none.
+Keeps the list of sessions, sees to what a change of settings or accounts means for them,
+and is what status and files ask for the tunnels there are. How clients get here is
+`control`'s business, what visitors do with a route the edge's.
 """
 
 from __future__ import annotations
 
 import hmac
-import zlib
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any
 
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from inletspy.errors import Code, Refused
-from inletspy.interfaces import ISettings, ISnapshot, ITunnels
+from inletspy.interfaces import IAccounts, ISettings, ISnapshot, ITunnels
 from inletspy.observers import Observers
-from inletspy.policy import names
 from inletspy.policy.addresses import UpstreamAddress
-from inletspy.policy.routes import RouteTable, Taken
-from inletspy.policy.tokens import Owner
+from inletspy.policy.routes import RouteTable
+from inletspy.policy.tokens import Credential, Owner, TokenPolicy
 from inletspy.settings import Settings
+from inletspy.tunnel.grants import Grants, PublicAddress, PublicPorts
 from inletspy.tunnel.session import Service, Session
 from inletspy.wire.control import Resume, ServiceOffer
 
-__all__ = ["Admission", "PublicAddress", "PublicPorts"]
+__all__ = ["Admission"]
 
 _log = Logger()
-
-#: How long a client has to answer before another of the same id takes its name.
-_PROBE_SECONDS: Final = 2.0
-
-
-class PublicPorts(Protocol):
-    """Opens public TCP ports; the edge does."""
-
-    def open(self, port: int, service: Service) -> None:
-        """Forward connections to `port` to the service; raises CannotListenError."""
-
-    def close(self, port: int) -> None:
-        """Take no more connections on `port`; those that are there go on."""
-
-
-class PublicAddress(Protocol):
-    """How the outside sees the server."""
-
-    def http_url(self, hostname: str) -> str:
-        """Where visitors reach `hostname`."""
-
-    def tcp_url(self, port: int) -> str:
-        """Where visitors reach a public TCP port."""
 
 
 @implementer(ITunnels, ISnapshot)
@@ -64,8 +37,9 @@ class Admission:
     """Admits sessions, and knows them all.
 
     Args:
-        clock: the present time, and timers.
         settings: the settings in force.
+        accounts: the users and their names.
+        tokens: tells whether a credential is still good.
         routes: where visitors' requests go.
         ports: opens public TCP ports.
         address: how the outside sees the server.
@@ -73,24 +47,26 @@ class Admission:
 
     def __init__(
         self,
-        clock: IReactorTime,
         settings: ISettings,
+        accounts: IAccounts,
+        tokens: TokenPolicy,
         routes: RouteTable[Service],
         ports: PublicPorts,
         address: PublicAddress,
     ) -> None:
         self.sessions: dict[str, Session] = {}
-        self._clock = clock
         self._settings = settings
+        self._accounts = accounts
+        self._tokens = tokens
         self._routes = routes
-        self._ports = ports
-        self._address = address
+        self._grants = Grants(settings, accounts, routes, ports, address)
         #: Sessions whose names and ports are being decided on.
         self._admitting: set[Session] = set()
         self._observers: Observers[[]] = Observers()
         #: Set once, when the server stops.
         self._closing = False
         settings.subscribe(self._settings_changed)
+        accounts.subscribe(self._check_all)
 
     # -- admission
 
@@ -130,10 +106,11 @@ class Admission:
         self.check_open()
         self._admitting.add(session)
         try:
+            self._renew(session)  # its token may be older than what is known by now
             for offer in offers:
                 await self.add_service(session, offer, proof=proof, announce=False)
         except BaseException:
-            self._release(session)
+            self._grants.release_all(session)
             raise
         finally:
             self._admitting.discard(session)
@@ -170,16 +147,13 @@ class Admission:
         number = next(number for number in count(1) if number not in services)
         service = services[number] = Service(session, number, offer, address)  # it counts already
         try:
-            if offer.proto == "tcp":
-                await self._grant_port(service, proof)
-            else:
-                await self._grant_name(service, proof)
+            await self._grants.grant(service, proof)
             if services.get(number) is not service:  # given up, while others were asked
                 raise self._too_late(session)
         except BaseException as error:
             if services.get(number) is service:
                 del services[number]
-            self._release_service(service)
+            self._grants.release(service)
             if session.over and isinstance(error, Refused):
                 raise self._too_late(session) from error
             raise
@@ -208,167 +182,30 @@ class Admission:
         for number, service in list(session.services.items()):
             if service.offer.name == name:
                 del session.services[number]
-                self._release_service(service)
+                self._grants.release(service)
                 self._observers.tell()
+
+    def client_id(self, credential: Credential, wanted: str, *, derived: bool) -> str:
+        """What a client is called that comes with this credential; see `Accounts`."""
+        return self._accounts.current.own_client_id(credential.owner, wanted, derived=derived)
 
     def resume(self, owner: Owner, resume: Resume) -> None:
         """End the session that a client had, if it proves that it was the client's."""
         old = self.sessions.get(resume.session)
-        if old is None or old.owner != owner:
+        if old is None or old.owner.name != owner.name:
             return
         if hmac.compare_digest(old.key.encode(), resume.key.encode()):
             old.end(Refused(Code.REPLACED, "the client has come again"))
 
     def ended(self, session: Session) -> None:
         """A session is over: what it held is kept for its client, or free."""
-        self._release(session)
+        self._grants.release_all(session)
         self._admitting.discard(session)
         if self.sessions.pop(session.id, None) is not None:
             _log.info("client {client_id} has gone", client_id=session.client_id)
             self._observers.tell()
 
-    # -- names and ports
-
-    async def _grant_name(self, service: Service, proof: Callable[[Session], bool]) -> None:
-        settings = self._settings.current
-        hostname = names.grant_hostname(
-            service.offer.hostname,
-            settings.tunnel_base_domain,
-            custom_domains=settings.custom_domains_enabled,
-        )
-        service.hostname = hostname
-        if not service.session.identified:
-            container = names.container_of(hostname, settings.tunnel_base_domain)
-            service.client_id = container or service.client_id
-        # While the present target is asked whether it lives, somebody may be quicker.
-        for _ in range(3):
-            try:
-                self._routes.names.claim(hostname, service.holder, service)
-                break
-            except Taken as taken:
-                other: Service | None = taken.route.target
-                await self._take_over(service, other, proof)
-        else:
-            raise self._taken(hostname)
-        service.public_url = self._address.http_url(hostname)
-        if service.session.mux_speaks_inlets and not service.offer.hostname:
-            self._routes.add_catch_all(service)
-
-    async def _take_over(
-        self, service: Service, other: Service | None, proof: Callable[[Session], bool]
-    ) -> None:
-        """End the other session if it is the same client's and proven so, or dead.
-
-        Raises:
-            Refused: the name stays the other's.
-        """
-        if other is None or other.session is service.session:
-            raise self._taken(service.hostname, kept=other is None)
-        old = other.session
-        if not proof(old):
-            if old.owner != service.session.owner or other.client_id != service.client_id:
-                raise self._taken(service.hostname)
-            if not old.draining and await self._lives(old):
-                raise self._taken(service.hostname, own=True)
-        if old.draining:  # its streams may go on
-            self._release(old)
-        elif old.services.get(other.number) is other:
-            old.end(Refused(Code.REPLACED, "another program of the same client took over"))
-
-    @staticmethod
-    async def _lives(session: Session) -> bool:
-        """Whether a session's client answers; it can't be asked while nobody reads from it."""
-        link = session.link
-        return link is not None and (link.reading_stopped or await link.probe(_PROBE_SECONDS))
-
-    @staticmethod
-    def _taken(hostname: str, *, own: bool = False, kept: bool = False) -> Refused:
-        if own:
-            return Refused(
-                Code.HOSTNAME_TAKEN,
-                f"{hostname} is served by another tunnel of this client: end that one, or "
-                "choose another name with --name",
-            )
-        if kept:
-            return Refused(
-                Code.HOSTNAME_TAKEN,
-                f"{hostname} is kept for a client that was here a moment ago: choose another "
-                "name with --name, or try again later",
-            )
-        return Refused(Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name")
-
-    async def _grant_port(self, service: Service, proof: Callable[[Session], bool]) -> None:
-        settings = self._settings.current
-        allowed = settings.tcp_port_range
-        wanted = service.offer.remote_port
-        if wanted and wanted not in allowed:
-            raise Refused(
-                Code.PORT_UNAVAILABLE,
-                f"port {wanted} can't be had: this server gives out ports "
-                f"{allowed[0]} to {allowed[-1]}",
-            )
-        for port in [wanted] if wanted else self._candidates(service, allowed):
-            if await self._open_port(service, port, proof):
-                service.port = port
-                service.hostname = settings.tunnel_base_domain
-                service.public_url = self._address.tcp_url(port)
-                return
-        if wanted:
-            text = f"port {wanted} is in use: ask for another with --remote-port, or for any"
-        else:
-            text = f"no port is free from {allowed[0]} to {allowed[-1]}: try again later"
-        raise Refused(Code.PORT_UNAVAILABLE, text, retry=not wanted)
-
-    async def _open_port(
-        self, service: Service, port: int, proof: Callable[[Session], bool]
-    ) -> bool:
-        """Claim `port` and listen on it; False if it can't be had."""
-        ports = self._routes.ports
-        try:
-            ports.claim(port, service.holder, service)
-        except Taken as taken:
-            if taken.route.target is None or taken.route.holder != service.holder:
-                return False
-            try:
-                await self._take_over(service, taken.route.target, proof)
-                ports.claim(port, service.holder, service)
-            except (Refused, Taken):
-                return False
-        try:
-            self._ports.open(port, service)
-        except CannotListenError:
-            ports.free(port, service)
-            return False
-        return True
-
-    def _candidates(self, service: Service, allowed: range) -> list[int]:
-        """Ports to try: the one kept for the client, then from one that its name leads to.
-
-        The second makes it likely that a client gets the same port even after its lease,
-        and keeps ports from being handed on at once.
-        """
-        holder = service.holder
-        kept = self._routes.ports.kept_for(holder) if holder is not None else None
-        start = zlib.crc32(f"{service.client_id}/{service.offer.name}".encode()) % len(allowed)
-        order = [*allowed[start:], *allowed[:start]]
-        return [kept, *order] if kept is not None and kept in allowed else order
-
     # -- what ends
-
-    def _release(self, session: Session) -> None:
-        for service in session.services.values():
-            self._release_service(service)
-        session.services.clear()
-
-    def _release_service(self, service: Service) -> None:
-        if service.port:
-            self._ports.close(service.port)
-            self._routes.ports.release(service.port, service)
-        else:
-            self._routes.names.release(service.hostname, service)
-            self._routes.remove_catch_all(service)
-        if service.pool is not None:
-            service.pool.close()
 
     def end_all(self, why: Refused | None) -> None:
         """End every session."""
@@ -397,23 +234,30 @@ class Admission:
             self.end_all(
                 Refused(Code.TUNNELS_DISABLED, "tunnels were turned off on the server", retry=True)
             )
-        elif new.inlets_shared_token != old.inlets_shared_token:
-            self.end_all(Refused(Code.UNAUTHORIZED, "the shared token was changed"))
         elif new.tunnel_base_domain != old.tunnel_base_domain:
             self.end_all(
                 Refused(Code.HOSTNAME_INVALID, "the server's base domain was changed", retry=True)
             )
-        elif old.custom_domains_enabled and not new.custom_domains_enabled:
-            self._end_custom_domains(new.tunnel_base_domain)
+        else:
+            self._check_all()
 
-    def _end_custom_domains(self, base_domain: str) -> None:
-        why = Refused(
-            Code.HOSTNAME_NOT_YOURS, f"names outside {base_domain} are served here no longer"
-        )
+    def _check_all(self) -> None:
+        """End the sessions that may not go on as they are."""
         for session in self._all():
-            names_served = [s.hostname for s in session.services.values() if s.offer.proto != "tcp"]
-            if any(names.base_label(name, base_domain) is None for name in names_served):
+            try:
+                self._renew(session)
+                for service in session.services.values():
+                    objection = self._grants.objection(service)
+                    if objection is not None:
+                        raise objection
+            except Refused as why:
                 session.end(why)
+
+    def _renew(self, session: Session) -> None:
+        """Go by what a session's token is good for now; raises Refused if for nothing."""
+        session.credential = credential = self._tokens.renew(session.credential)
+        if not credential.allows("connect"):
+            raise Refused(Code.UNAUTHORIZED, "the token is not good for tunnels")
 
     # -- what there is
 
@@ -421,7 +265,13 @@ class Admission:
         """Forget what is over; called every so often, see `services`."""
         self._routes.expire()
         for session in list(self.sessions.values()):
-            session.sweep()
+            try:
+                self._renew(session)
+            except Refused as why:
+                session.end(why)
+            else:
+                self._tokens.used(session.credential)
+                session.sweep()
 
     def rows(self) -> list[dict[str, Any]]:
         """See `inletspy.interfaces.ITunnels`."""

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
-from inletspy.policy.tokens import Owner, TokenPolicy, bearer_token
+from inletspy.policy.tokens import Credential, TokenPolicy, bearer_token
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
@@ -49,10 +49,10 @@ _STATUS: Final = {
 class _Greeting:
     """A native link that has not said `hello` yet; its session until then."""
 
-    def __init__(self, plane: ControlPlane, link: ServerLink, owner: Owner) -> None:
+    def __init__(self, plane: ControlPlane, link: ServerLink, credential: Credential) -> None:
         self._plane = plane
         self._link: ServerLink | None = link
-        self._owner = owner
+        self._credential = credential
         self._mux = NativeMux(link.turn, link.send, server=True, control=self._said)
         self._mux.accept = self._too_early
         self._timer: IDelayedCall | None = plane.clock.callLater(_HELLO_SECONDS, self._too_late)
@@ -98,11 +98,14 @@ class _Greeting:
             return
         plane = self._plane
         if hello.resume is not None:
-            plane.admission.resume(self._owner, hello.resume)
+            plane.admission.resume(self._credential.owner, hello.resume)
             self._refuse(Refused(Code.SESSION_EXPIRED, "the session is over", retry=True))
             return
-        session = plane.new_session(self._owner, hello.client_id, link, native=True)
         try:
+            client_id = plane.admission.client_id(
+                self._credential, hello.client_id, derived=hello.derived
+            )
+            session = plane.new_session(self._credential, client_id, link, native=True)
             await plane.admission.admit(session, hello.services)
         except Refused as error:
             self._refuse(error)
@@ -146,7 +149,7 @@ class ControlPlane:
         self._tokens = tokens
         #: Every link whose handshake is done, with the heartbeats it has been silent for.
         self._links: dict[ServerLink, int] = {}
-        self._owners: dict[ServerLink, Owner] = {}
+        self._credentials: dict[ServerLink, Credential] = {}
         self._admitted: dict[ServerLink, Session] = {}
         self._heartbeat: IDelayedCall | None = None
         #: Fires when no links are left, once nobody wants any.
@@ -183,27 +186,29 @@ class ControlPlane:
 
     # -- links
 
-    def check(self, path: str, headers: Mapping[str, str]) -> Owner:
-        """See `inletspy.tunnel.serverlink.ServerEvents`; gives who it is."""
+    def check(self, path: str, headers: Mapping[str, str]) -> Credential:
+        """See `inletspy.tunnel.serverlink.ServerEvents`; gives what the client came with."""
         if path != PATH:
             raise ConnectionDeny(404, f"Not found: the control plane is at {PATH}")
-        owner = self._tokens.authenticate(bearer_token(headers.get("authorization")))
-        if owner is None:
+        credential = self._tokens.authenticate(bearer_token(headers.get("authorization")))
+        if credential is None:
             raise ConnectionDeny(401, "failed authentication")
-        return owner
+        if not credential.allows("connect"):
+            raise ConnectionDeny(403, "the token is not good for tunnels")
+        return credential
 
     def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
         """See `inletspy.tunnel.serverlink.ServerEvents`."""
         headers: Mapping[str, str] = request.headers
-        self._owners[link] = owner = self.check(request.path, headers)
+        self._credentials[link] = credential = self.check(request.path, headers)
         if SUBPROTOCOL in request.protocols:
             return SUBPROTOCOL
         if request.protocols:
             raise ConnectionDeny(400, f"unknown subprotocol: this server speaks {SUBPROTOCOL}")
-        return ensureDeferred(self._connecting_inlets(link, owner, headers))
+        return ensureDeferred(self._connecting_inlets(link, credential, headers))
 
     async def _connecting_inlets(
-        self, link: ServerLink, owner: Owner, headers: Mapping[str, str]
+        self, link: ServerLink, credential: Credential, headers: Mapping[str, str]
     ) -> None:
         inlets_id = headers.get("x-inlets-id", "")
         offers = _inlets_offers(headers.get("x-inlets-upstream", ""))
@@ -213,21 +218,21 @@ class ControlPlane:
         # The id is random and fresh for each process: knowing it proves enough. Lists show
         # what is made from it, so that nobody learns it there.
         client_id = hashlib.sha256(inlets_id.encode()).hexdigest()[:32]
-        session = self.new_session(owner, client_id, link, native=False)
+        session = self.new_session(credential, client_id, link, native=False)
         try:
             await self.admission.admit(
                 session,
                 offers,
                 proof=lambda other: (
                     other.mux_speaks_inlets
-                    and other.owner == owner
+                    and other.owner == credential.owner
                     and other.client_id == client_id
                 ),
             )
         except Refused as error:
             _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
             raise ConnectionDeny(_STATUS.get(error.code, 403), error.message) from error
-        if link in self._owners:
+        if link in self._credentials:
             self._admitted[link] = session
         else:  # the connection went meanwhile
             session.end()
@@ -239,12 +244,12 @@ class ControlPlane:
         if session is not None:
             session.attach(link)
         else:
-            _Greeting(self, link, self._owners[link])
+            _Greeting(self, link, self._credentials[link])
 
     def dropped(self, link: ServerLink) -> None:
         """See `inletspy.tunnel.serverlink.ServerEvents`."""
         self._links.pop(link, None)
-        self._owners.pop(link, None)
+        self._credentials.pop(link, None)
         session = self._admitted.pop(link, None)
         if session is not None:  # admitted, but never opened
             session.end()
@@ -265,12 +270,12 @@ class ControlPlane:
     # -- sessions
 
     def new_session(
-        self, owner: Owner, client_id: str, link: ServerLink, *, native: bool
+        self, credential: Credential, client_id: str, link: ServerLink, *, native: bool
     ) -> Session:
         """A session on `link` that is not admitted yet."""
         session = Session(
             self.clock,
-            owner,
+            credential,
             client_id,
             link,
             native=native,

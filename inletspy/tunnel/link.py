@@ -152,6 +152,11 @@ class Link:
             self.sendCloseFrame(code, text.encode())
             self._answer_pings(False)
 
+    def cease(self, code: int, reason: str) -> None:
+        """Close in order, and carry nothing more from now on."""
+        self.close(code, reason)
+        self._end(code, reason)
+
     def abort(self) -> None:
         """Cut the connection."""
         self.dropConnection(abort=True)
@@ -289,8 +294,7 @@ class Link:
 
     def _violated(self, error: ProtocolViolation) -> None:
         _log.warn("A peer broke the protocol: {reason}", reason=str(error))
-        self.close(error.close_code, str(error))
-        self._end(error.close_code, str(error))
+        self.cease(error.close_code, str(error))
 
     def _flush(self) -> None:
         if self.mux is not None:

@@ -21,7 +21,7 @@ from inletspy.errors import ClientAway, Refused
 from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import Holder
-from inletspy.policy.tokens import Owner
+from inletspy.policy.tokens import Credential, Owner
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
 from inletspy.wire.control import Grant, ServiceOffer, Welcome, error_message
@@ -67,10 +67,11 @@ class Service:
     @property
     def holder(self) -> Holder | None:
         """Who keeps its name or port while the client is away."""
-        if not self.session.identified:
+        owner = self.session.owner
+        if owner.is_shared and not self.session.identified:
             return None
         name = self.offer.name if self.offer.proto == "tcp" else ""
-        return Holder(self.session.owner.name, self.session.client_id, name)
+        return Holder(owner.name, self.session.client_id, name, one_user=not owner.is_shared)
 
     @property
     def tls_through_stream(self) -> bool:
@@ -165,7 +166,7 @@ def _build_machine() -> Callable[[Session], _Life]:
         else:
             if isinstance(session.mux, NativeMux):
                 session.mux.send_control(error_message(why))
-            link.close(why.code.close_code, why.message)
+            link.cease(why.code.close_code, why.message)
 
     # The only way out of `attached` by a lost link is `ended`: a session that survives
     # the loss of its link would wait in a state of its own between these two.
@@ -193,8 +194,8 @@ class Session:
     Attributes:
         id: its public id.
         key: proves to the server that a later connection is the same client's; secret.
-        owner: whom it acts for.
-        client_id: how the client calls itself.
+        credential: what it came in with.
+        client_id: how the client is called.
         identified: whether `client_id` stays the same when the client comes again.
         services: by number.
         link: the control connection; None before the first and after the last.
@@ -208,7 +209,7 @@ class Session:
     def __init__(
         self,
         clock: IReactorTime,
-        owner: Owner,
+        credential: Credential,
         client_id: str,
         link: Link,
         *,
@@ -219,7 +220,7 @@ class Session:
     ) -> None:
         self.id = secrets.token_hex(8)
         self.key = secrets.token_hex(16)
-        self.owner = owner
+        self.credential = credential
         self.client_id = client_id
         self.identified = identified
         self.services: dict[int, Service] = {}
@@ -259,6 +260,11 @@ class Session:
         self._life.lose()
 
     # -- what it does
+
+    @property
+    def owner(self) -> Owner:
+        """Whom it acts for."""
+        return self.credential.owner
 
     @property
     def mux_speaks_inlets(self) -> bool:

@@ -8,24 +8,25 @@ a function is passed in. A token is never looked for in a URL and never logged.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from inletspy.policy.tokens import bearer_token
 from inletspy.web.answers import Problem
+from inletspy.web.rows import of_owner
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-    from inletspy.policy.tokens import Owner
+    from inletspy.policy.tokens import Credential, Owner
 
-__all__ = ["Access", "Authenticate", "Caller", "allow_origin", "is_local"]
+__all__ = ["Access", "Authenticate", "Caller", "allow_origin", "is_local", "seen_by"]
 
-#: The owner of a token; None if the token is no good.
-Authenticate = Callable[[str], "Owner | None"]
+#: What a token is good for; None if for nothing.
+Authenticate = Callable[[str], "Credential | None"]
 
 #: Visible ASCII: tokens that people think of have more than RFC 6750 (2.1) allows.
 _match_token = re.compile(r"[\x21-\x7e]{1,1024}").fullmatch
@@ -48,12 +49,22 @@ class Caller:
     """Who a request comes from.
 
     Attributes:
-        owner: whom the token stands for.
+        credential: what the token is good for.
         token: the token itself.
     """
 
-    owner: Owner
+    credential: Credential
     token: str = field(repr=False)
+
+    @property
+    def owner(self) -> Owner:
+        """Whom the token stands for."""
+        return self.credential.owner
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether everybody's tunnels may be shown, and not the own alone."""
+        return self.credential.allows("admin")
 
 
 class Access:
@@ -73,16 +84,25 @@ class Access:
             Problem: 401 without a valid token, 403 if it lacks the scope.
         """
         token = _token(request)
-        owner = self._authenticate(token) if token else None
-        if owner is None:
+        credential = self._authenticate(token) if token else None
+        if credential is None:
             challenge = f'{_REALM}, error="invalid_token"' if token else _REALM
             detail = "Send a valid token as Authorization: Bearer TOKEN"
             raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": challenge})
-        if scope not in owner.scopes:
+        if not credential.allows(scope):
             challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
             detail = f"The token lacks the scope {scope}"
             raise Problem(403, "Forbidden", detail, {"WWW-Authenticate": challenge})
-        return Caller(owner, token)
+        return Caller(credential, token)
+
+    def presented(self, request: Request) -> bool:
+        """Whether the request carries a token, be it good or not."""
+        return bool(_token(request))
+
+
+def seen_by(caller: Caller, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of tunnels that a caller may see."""
+    return list(rows) if caller.sees_all else of_owner(rows, caller.owner.name)
 
 
 def _token(request: Request) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from inletspy.interfaces import ISettings, ITunnels
-from inletspy.web.access import Access
+from inletspy.web.access import Access, seen_by
 from inletspy.web.answers import ApiResource, InvalidRequest, Problem
-from inletspy.web.rows import of_owner, shown
+from inletspy.web.rows import shown
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -52,7 +52,7 @@ class ConfigurationResource(ApiResource):
 
 
 class OwnTunnelsResource(ApiResource):
-    """`GET /api/tunnels`: the caller's own tunnels; `?client_id=` for those of one client."""
+    """`GET /api/tunnels`: the caller's tunnels; `?client_id=` for those of one client."""
 
     def __init__(self, tunnels: ITunnels, access: Access) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class OwnTunnelsResource(ApiResource):
         self._access = access
 
     def get(self, request: Request) -> dict[str, Any]:
-        """The rows of exactly this owner, and of exactly this client if one is named."""
+        """The caller's rows (all for an admin), of exactly this client if one is named."""
         caller = self._access.caller(request, "status")
-        rows = of_owner(self._tunnels.rows(), caller.owner.name)
+        rows = seen_by(caller, self._tunnels.rows())
         client_id = _client_id(request)
         if client_id is not None:
             rows = [row for row in rows if row["client_id"] == client_id]

@@ -153,9 +153,8 @@ class Registrations:
     def rows(self) -> list[dict[str, Any]]:
         """One JSON-ready object per tunnel service; see `ITunnels`."""
         live = self._live.rows()
-        running = {(row["client_id"], row["upstream"]) for row in live}
-        registered = ((key[1:], row) for key, row in self._rows.items())
-        return live + [row for key, row in registered if key not in running]
+        running = {(row["owner"], row["client_id"], row["upstream"]) for row in live}
+        return live + [row for key, row in self._rows.items() if key not in running]
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change of `rows()`; returns what ends that."""

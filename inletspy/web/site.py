@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.server import Site
 
-from inletspy.interfaces import ISettings
+from inletspy.interfaces import IAccounts, ISettings
 from inletspy.web.access import Access, Authenticate
 from inletspy.web.answers import NotFound
 from inletspy.web.api import ConfigurationResource, OwnTunnelsResource, ServerUrl
@@ -29,6 +29,7 @@ __all__ = ["StatusSite", "status_site"]
 def status_site(
     *,
     settings: ISettings,
+    accounts: IAccounts,
     tunnels: Registrations,
     authenticate: Authenticate,
     health: Health,
@@ -39,8 +40,9 @@ def status_site(
 
     Args:
         settings: the settings in force.
+        accounts: the users and tokens in force.
         tunnels: all tunnels, those registered from outside among them.
-        authenticate: the owner of a token; None if the token is no good.
+        authenticate: what a token is good for; None if for nothing.
         health: why the server is not healthy; None while it is.
         server_url: the control address to hand out where no setting names one; may
             give an empty text.
@@ -56,7 +58,7 @@ def status_site(
     root.putChild(b"api", api)
     root.putChild(b"health", HealthResource(health))
     root.putChild(b"status", StatusResource(tunnels, settings, access))
-    root.putChild(b"tunnels", RegistrationsResource(tunnels, access))
+    root.putChild(b"tunnels", RegistrationsResource(tunnels, accounts, access))
     return StatusSite(root, settings, clock)
 
 

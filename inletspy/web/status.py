@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from inletspy.interfaces import ISettings, ITunnels
-from inletspy.web.access import Access, is_local
-from inletspy.web.answers import InvalidRequest, JsonResource, NotFound, read_object
+from inletspy.errors import Refused
+from inletspy.interfaces import IAccounts, ISettings, ITunnels
+from inletspy.web.access import Access, is_local, seen_by
+from inletspy.web.answers import InvalidRequest, JsonResource, NotFound, Problem, read_object
 from inletspy.web.registrations import Registration, Registrations
 from inletspy.web.rows import shown
 
@@ -32,7 +33,7 @@ _SUCCESS: Final = {"success": True}
 
 
 class StatusResource(JsonResource):
-    """`GET /status`: all tunnels."""
+    """`GET /status`: the tunnels there are."""
 
     def __init__(self, tunnels: ITunnels, settings: ISettings, access: Access) -> None:
         super().__init__()
@@ -41,10 +42,12 @@ class StatusResource(JsonResource):
         self._access = access
 
     def get(self, request: Request) -> list[dict[str, Any]]:
-        """The tunnels, for this machine, for everybody if so set, else for a token."""
-        if not (self._settings.current.status_public or is_local(request)):
-            self._access.caller(request, "status")
-        return shown(self._tunnels.rows())
+        """All tunnels for this machine, and for everybody if so set; with a token, its own."""
+        rows = self._tunnels.rows()
+        is_open = self._settings.current.status_public or is_local(request)
+        if is_open and not self._access.presented(request):
+            return shown(rows)
+        return shown(seen_by(self._access.caller(request, "status"), rows))
 
 
 class HealthResource(JsonResource):
@@ -66,9 +69,10 @@ class HealthResource(JsonResource):
 class RegistrationsResource(JsonResource):
     """`POST /tunnels`: a wrapper registers a tunnel or renews its registration."""
 
-    def __init__(self, registrations: Registrations, access: Access) -> None:
+    def __init__(self, registrations: Registrations, accounts: IAccounts, access: Access) -> None:
         super().__init__()
         self._registrations = registrations
+        self._accounts = accounts
         self._access = access
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -82,6 +86,10 @@ class RegistrationsResource(JsonResource):
         """Register what the body says."""
         caller = self._access.caller(request, "connect")
         registration = Registration.from_json(read_object(request))
+        try:
+            self._accounts.current.own_client_id(caller.owner, registration.client_id)
+        except Refused as error:
+            raise Problem(403, "Forbidden", error.message) from error
         self._registrations.register(caller.owner.name, registration)
         return _SUCCESS
 

@@ -117,6 +117,11 @@ class ServiceOffer:
             options=options,
         )
 
+    @property
+    def derived(self) -> bool:
+        """Whether the client made the hostname up by itself, from its machine's name."""
+        return self.options.get("derived") is True
+
     def message(self) -> dict[str, Any]:
         """The offer as it is sent."""
         message: dict[str, Any] = {
@@ -157,11 +162,19 @@ class Resume:
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message of a client."""
+    """The first message of a client.
+
+    Attributes:
+        client_id: how it calls itself.
+        services: what it announces.
+        resume: the session that it had before, if it had one.
+        derived: whether it made `client_id` up by itself, from its machine's name.
+    """
 
     client_id: str
     services: tuple[ServiceOffer, ...]
     resume: Resume | None = None
+    derived: bool = False
     version: int = VERSION
 
     @classmethod
@@ -190,7 +203,12 @@ class Hello:
         if len({service.name for service in services}) != len(services):
             raise Refused(Code.INVALID, "two services have the same name")
         resume = _read_object(message, "resume")
-        return cls(client_id, services, None if resume is None else Resume.read(resume))
+        return cls(
+            client_id,
+            services,
+            None if resume is None else Resume.read(resume),
+            derived=message.get("derived") is True,
+        )
 
     def message(self) -> dict[str, Any]:
         """The greeting as it is sent."""
@@ -200,6 +218,8 @@ class Hello:
             "client_id": self.client_id,
             "services": [service.message() for service in self.services],
         }
+        if self.derived:
+            message["derived"] = True
         if self.resume is not None:
             message["resume"] = self.resume.message()
         return message

@@ -109,6 +109,13 @@ class Loading(TestCase):
         self.assertEqual(config.services[0].hostname, "a.b.c")
         self.assertRaises(UsageError, self.load, Wishes("3000"), TUNNEL_BASE_DOMAIN="a b")
 
+    def test_what_nobody_chose_is_marked_so(self) -> None:
+        config = self.load(Wishes("3000"))
+        self.assertEqual((config.derived, config.services[0].derived), (True, True))
+        config = self.load(Wishes("3000", name="app", client_id="me"))
+        self.assertEqual((config.derived, config.services[0].derived), (False, False))
+        self.assertFalse(self.load(Wishes("3000"), USER_ID="7").derived)
+
     def test_host_header(self) -> None:
         for wish, options in (
             ("preserve", {}),
@@ -116,7 +123,7 @@ class Loading(TestCase):
             ("dev.local:3000", {"host_header": "dev.local:3000"}),
             ("[::1]:3000", {"host_header": "[::1]:3000"}),
         ):
-            [service] = self.load(Wishes("3000", host_header=wish)).services
+            [service] = self.load(Wishes("3000", name="app", host_header=wish)).services
             self.assertEqual(service.options, options)
         for wish in ("", "a b", "a\r\nX: y", "a/b", "http://a"):
             self.assertRaises(UsageError, self.load, Wishes("3000", host_header=wish))
@@ -188,5 +195,5 @@ class ContainerTests(SynchronousTestCase):
             self.assertEqual(check_label(f"{container}-65535"), f"{container}-65535")
 
     def test_user_of_the_platform(self) -> None:
-        self.assertEqual(client_id_for("c", {"USER_ID": "7"}), "claude-web-user-7")
-        self.assertEqual(client_id_for("c", {"USER_ID": ""}), "c")
+        self.assertEqual(client_id_for("c", {"USER_ID": "7"}), ("claude-web-user-7", False))
+        self.assertEqual(client_id_for("c", {"USER_ID": ""}), ("c", True))

@@ -112,7 +112,10 @@ class CarryTests(TestCase):
         [dialer] = self.dialers
         self.assertEqual(dialer.server, "ws://localhost:8090")
         self.assertEqual(dialer.arguments, ("s3cret", "c0ffee", CONFIG.services, self.display))
-        self.assertEqual(dialer.options, {"protocol": "inlets", "proxy": None, "insecure": False})
+        self.assertEqual(
+            dialer.options,
+            {"derived": False, "protocol": "inlets", "proxy": None, "insecure": False},
+        )
 
     def test_patience(self) -> None:
         carrying = self.carry(patient=True)

@@ -26,7 +26,7 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import Holder, RouteTable
-from inletspy.policy.tokens import Owner
+from inletspy.policy.tokens import SHARED, Credential
 from inletspy.settings import Settings
 from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.link import Link
@@ -102,6 +102,8 @@ class _Wire:
     def close(self, code: int = 1000, reason: str = "") -> None:
         pass
 
+    cease = close
+
 
 class Tunnel:
     """A session with one http service, and the client's end of it.
@@ -123,7 +125,7 @@ class Tunnel:
         self.failures: list[str] = []
         self.session = Session(
             reactor,
-            Owner("shared"),
+            Credential(SHARED),
             "client",
             cast(Link, self._down),
             native=native,

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from inletspy.policy.tokens import TokenPolicy, bearer_token, is_token
+from inletspy.errors import Code, Refused
+from inletspy.policy.accounts import Accounts
+from inletspy.policy.tokens import (
+    SHARED,
+    Credential,
+    Owner,
+    TokenPolicy,
+    bearer_token,
+    is_token,
+    new_token,
+    readable_start,
+    token_digest,
+)
 from tests.properties import repeatable
 
 TOKEN = "correct horse battery staple"
@@ -17,12 +30,13 @@ TOKEN = "correct horse battery staple"
 class TokenPolicyTests(TestCase):
     def setUp(self) -> None:
         self.shared = TOKEN
-        self.policy = TokenPolicy(lambda: self.shared)
+        self.policy = TokenPolicy(lambda: self.shared, Accounts, lambda: 0.0)
 
     def test_the_shared_token(self) -> None:
-        owner = self.policy.authenticate(TOKEN)
-        assert owner is not None
-        self.assertEqual((owner.name, owner.scopes), ("shared", {"connect", "status"}))
+        credential = self.policy.authenticate(TOKEN)
+        assert credential is not None
+        self.assertEqual(credential.owner, SHARED)
+        self.assertEqual(credential.scopes, {"connect", "status"})
 
     def test_others(self) -> None:
         for token in ("", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), " " + TOKEN, TOKEN + "\0"):
@@ -90,8 +104,91 @@ class BearerTests(TestCase):
     @repeatable
     @given(st.text(max_size=20), st.text(max_size=20))
     def test_whatever_comes(self, field: str, shared: str) -> None:
-        policy = TokenPolicy(lambda: shared)
+        policy = TokenPolicy(lambda: shared, Accounts, lambda: 0.0)
         for value in (field, f"Bearer {field}"):
             token = bearer_token(value)
             owner = policy.authenticate(token)
             self.assertEqual(owner is not None, token == shared != "")
+
+
+class UserTokenTests(TestCase):
+    """Tokens of users, and what becomes of them."""
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.shared = TOKEN
+        self.used: list[Credential] = []
+        self.alice = Owner("alice", "alice")
+        self.credential = Credential(self.alice, "ipy_alices", digest=token_digest("ipy_alices1"))
+        self.put(self.credential)
+        self.policy = TokenPolicy(
+            lambda: self.shared, lambda: self.accounts, lambda: self.now, self.used.append
+        )
+
+    def put(self, *credentials: Credential) -> None:
+        self.accounts = Accounts({"alice": self.alice}, {c.digest: c for c in credentials})
+
+    def over(self, credential: Credential) -> str:
+        error = self.assertRaises(Refused, self.policy.renew, credential)
+        self.assertEqual((error.code, error.retry), (Code.UNAUTHORIZED, False))
+        return str(error.message)
+
+    def test_whose_it_is(self) -> None:
+        self.assertIs(self.policy.authenticate("ipy_alices1"), self.credential)
+        self.assertEqual(self.used, [self.credential])
+        for other in ("ipy_alices", "ipy_alices12", self.credential.digest.hex()):
+            self.assertIsNone(self.policy.authenticate(other))
+        self.assertEqual(len(self.used), 1)
+
+    def test_without_a_shared_token(self) -> None:
+        self.shared = ""
+        self.assertIs(self.policy.authenticate("ipy_alices1"), self.credential)
+        self.assertIsNone(self.policy.authenticate(TOKEN))
+
+    def test_expiry(self) -> None:
+        self.put(replace(self.credential, expires_at=1001.0))
+        credential = self.policy.authenticate("ipy_alices1")
+        assert credential is not None
+        self.assertEqual(self.policy.renew(credential), credential)
+        self.now = 1001.0
+        self.assertIsNone(self.policy.authenticate("ipy_alices1"))
+        self.assertIn("ipy_alices… has expired", self.over(credential))
+
+    def test_revoked(self) -> None:
+        self.put()
+        self.assertIsNone(self.policy.authenticate("ipy_alices1"))
+        self.assertIn("ipy_alices… was revoked", self.over(self.credential))
+
+    def test_user_removed(self) -> None:
+        self.accounts = Accounts()
+        self.assertIn("user alice was removed", self.over(self.credential))
+
+    def test_changed(self) -> None:
+        changed = replace(self.credential, ports=range(1, 2))
+        self.put(changed)
+        self.assertIs(self.policy.renew(self.credential), changed)
+
+    def test_shared_token_changed_or_turned_off(self) -> None:
+        credential = self.policy.authenticate(TOKEN)
+        assert credential is not None
+        self.assertEqual(self.policy.renew(credential), credential)
+        self.shared = "another"
+        self.assertIn("shared token was changed", self.over(credential))
+        self.shared = ""
+        self.assertIn("shared token was turned off", self.over(credential))
+
+    def test_what_scopes_allow(self) -> None:
+        admin = Credential(self.alice, scopes=frozenset(["admin"]))
+        self.assertEqual(
+            [admin.allows(scope) for scope in ("connect", "status", "admin")], [False, True, True]
+        )
+        self.assertFalse(self.credential.allows("admin"))
+
+    def test_a_credential_does_not_show_what_it_is_found_by(self) -> None:
+        self.assertNotIn(repr(self.credential.digest), repr(self.credential))
+
+    def test_new_ones(self) -> None:
+        tokens = {new_token() for _ in range(100)}
+        self.assertEqual(len({readable_start(token) for token in tokens}), 100)
+        for token in tokens:
+            self.assertTrue(is_token(token))

@@ -18,10 +18,11 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from inletspy.edge.tcp import PublicPorts
-from inletspy.interfaces import ISettings
+from inletspy.interfaces import IAccounts, ISettings
+from inletspy.policy.accounts import Accounts
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
-from inletspy.policy.tokens import TokenPolicy
+from inletspy.policy.tokens import Credential, Owner, TokenPolicy, token_digest
 from inletspy.settings import Settings
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import ControlPlane
@@ -31,7 +32,16 @@ from tests.peers import Peer, PeerFactory, reactor, until
 from tests.tunnel.ends import Client
 from tests.tunnel.websocket import handshake
 
-__all__ = ["DOMAIN", "TOKEN", "ChangingSettings", "Plane", "Recorder", "offer", "stock_fields"]
+__all__ = [
+    "DOMAIN",
+    "TOKEN",
+    "ChangingAccounts",
+    "ChangingSettings",
+    "Plane",
+    "Recorder",
+    "offer",
+    "stock_fields",
+]
 
 DOMAIN = "tunnel.localhost"
 TOKEN = "a shared token"
@@ -59,6 +69,60 @@ class ChangingSettings:
             observer(self.current, old)
 
     def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+
+@implementer(IAccounts)
+class ChangingAccounts:
+    """Users and tokens that change when a test says so.
+
+    Attributes:
+        used: each credential that was used, as often as it was.
+    """
+
+    table: Any = None
+
+    def __init__(self) -> None:
+        self._observers: list[Callable[[], None]] = []
+        self.current = Accounts()
+        self.used: list[Credential] = []
+
+    def change(self, **values: Any) -> None:
+        """Put other values in force."""
+        self.current = replace(self.current, **values)
+        for observer in self._observers:
+            observer()
+
+    def user(self, name: str, token: str, prefix: str = "", **credential: Any) -> Credential:
+        """Give a user a token; make the user if there is none of that name."""
+        owner = Owner(name, prefix or name)
+        good = Credential(owner, token[:8], digest=token_digest(token), **credential)
+        self.change(
+            owners={**self.current.owners, name: owner},
+            tokens={**self.current.tokens, good.digest: good},
+        )
+        return good
+
+    def reserve(self, name: str, user: str) -> None:
+        """Reserve a name."""
+        self.change(reserved={**self.current.reserved, name: user})
+
+    def revoke(self, token: str) -> None:
+        """Take a token away."""
+        digest = token_digest(token)
+        self.change(tokens={d: c for d, c in self.current.tokens.items() if d != digest})
+
+    def remove(self, name: str) -> None:
+        """Remove a user."""
+        current = self.current
+        self.change(
+            owners={n: o for n, o in current.owners.items() if n != name},
+            tokens={d: c for d, c in current.tokens.items() if c.owner.name != name},
+            reserved={n: u for n, u in current.reserved.items() if u != name},
+        )
+
+    def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
 
@@ -93,9 +157,17 @@ class Plane:
             clock.seconds, lambda: self.settings.current.name_lease_seconds
         )
         self.ports = PublicPorts(reactor, "127.0.0.1", AddressQuota(lambda: 1000))
-        self.admission = Admission(clock, self.settings, self.routes, self.ports, Address())
+        self.accounts = ChangingAccounts()
+        tokens = TokenPolicy(
+            lambda: self.settings.current.shared_token,
+            lambda: self.accounts.current,
+            clock.seconds,
+            self.accounts.used.append,
+        )
+        self.admission = Admission(
+            self.settings, self.accounts, tokens, self.routes, self.ports, Address()
+        )
         self.admission.subscribe(self._changed)
-        tokens = TokenPolicy(lambda: self.settings.current.inlets_shared_token)
         self.control = ControlPlane(clock, self.settings, tokens, self.admission)
         self.control.start()
         factory = ServerLinkFactory(reactor, self.control)
@@ -118,23 +190,33 @@ class Plane:
         peer.send(request)
         return (await peer.read_to_end()).decode()
 
-    async def native(self, *services: Mapping[str, Any], **hello: Any) -> Client:
+    async def native(
+        self, *services: Mapping[str, Any], token: str = TOKEN, **hello: Any
+    ) -> Client:
         """A client that has been welcomed with these services."""
-        client = await self.connect()
+        client = await self.connect(token=token)
         client.hello(*services, **hello)
         client.welcome = await client.hear("welcome")
         return client
 
-    async def connect(self, *, subprotocol: str | None = "inletspy.v1", fields: Any = ()) -> Client:
+    async def connect(
+        self,
+        *,
+        token: str = TOKEN,
+        subprotocol: str | None = "inletspy.v1",
+        fields: Any = (),
+    ) -> Client:
         """A client whose handshake is done, and no more."""
         client = Client(await self.peer())
-        await client.shake_hands(handshake(*fields, token=TOKEN, subprotocol=subprotocol))
+        await client.shake_hands(handshake(*fields, token=token, subprotocol=subprotocol))
         return client
 
-    async def stock(self, *upstreams: str, inlets_id: str = "1f" * 16) -> Client:
+    async def stock(
+        self, *upstreams: str, inlets_id: str = "1f" * 16, token: str = TOKEN
+    ) -> Client:
         """A client of inlets OSS."""
         return await self.connect(
-            subprotocol=None, fields=stock_fields(*upstreams, inlets_id=inlets_id)
+            token=token, subprotocol=None, fields=stock_fields(*upstreams, inlets_id=inlets_id)
         )
 
     def session_of(self, client: Client) -> Session:
@@ -156,7 +238,7 @@ class Plane:
         """What is there of clients."""
         return [
             *self.control._links,
-            *self.control._owners,
+            *self.control._credentials,
             *self.control._admitted,
             *self.admission.sessions.values(),
             *self.admission._admitting,

@@ -12,7 +12,7 @@ from inletspy.errors import ClientAway, Code, Refused, ResetCode, StreamReset
 from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import Holder
-from inletspy.policy.tokens import Owner
+from inletspy.policy.tokens import SHARED, Credential
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.session import Service, Session
 from inletspy.wire.control import ServiceOffer
@@ -50,6 +50,9 @@ class FakeLink:
             self.carried.flush()
         self.closed = (code, reason)
 
+    def cease(self, code: int, reason: str) -> None:
+        self.close(code, reason)
+
 
 class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -61,7 +64,7 @@ class SessionTests(SynchronousTestCase):
     def new(self, *, native: bool = True) -> Session:
         return Session(
             self.clock,
-            Owner("shared"),
+            Credential(SHARED),
             "client",
             cast(Link, self.link),
             native=native,

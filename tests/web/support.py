@@ -19,8 +19,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from inletspy.interfaces import ISettings, ITunnels
-from inletspy.policy.tokens import Owner
+from inletspy.interfaces import IAccounts, ISettings, ITunnels
+from inletspy.policy.accounts import Accounts
+from inletspy.policy.tokens import SHARED, Credential, Owner
 from inletspy.settings import Settings
 from inletspy.web.channel import StatusChannel
 from inletspy.web.registrations import Registrations
@@ -32,10 +33,13 @@ STRANGER = IPv4Address("TCP", "203.0.113.9", 50000)
 SHARED_TOKEN = "the-shared-token"
 ALICE_TOKEN = "the-token-of-alice"
 READ_ONLY_TOKEN = "a-token-for-status-only"
-OWNERS = {
-    SHARED_TOKEN: Owner("shared"),
-    ALICE_TOKEN: Owner("alice"),
-    READ_ONLY_TOKEN: Owner("reader", frozenset(["status"])),
+ADMIN_TOKEN = "a-token-of-an-admin"
+ALICE = Owner("alice", "alice")
+CREDENTIALS = {
+    SHARED_TOKEN: Credential(SHARED),
+    ALICE_TOKEN: Credential(ALICE),
+    READ_ONLY_TOKEN: Credential(Owner("reader", "reader"), scopes=frozenset(["status"])),
+    ADMIN_TOKEN: Credential(Owner("root", "root"), scopes=frozenset(["admin"])),
 }
 
 #: 2026-01-01T00:00:00Z
@@ -83,6 +87,19 @@ class StubSettings:
         self.current = replace(self.current, **values)
 
     def subscribe(self, observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+
+@implementer(IAccounts)
+class StubAccounts:
+    """Alice, and nobody else."""
+
+    table: Any = None
+
+    def __init__(self) -> None:
+        self.current = Accounts({"alice": ALICE})
+
+    def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
 
 
@@ -152,6 +169,7 @@ class StatusPort:
         self.clock = Clock()
         self.clock.advance(NEW_YEAR)
         self.settings = StubSettings(**settings)
+        self.accounts = StubAccounts()
         self.live = StubTunnels()
         self.tunnels = Registrations(self.live, self.clock)
         self.unhealthy: str | None = None
@@ -159,6 +177,7 @@ class StatusPort:
         self.tokens_seen: list[str] = []
         self.site: StatusSite = status_site(
             settings=self.settings,
+            accounts=self.accounts,
             tunnels=self.tunnels,
             authenticate=self.authenticate,
             health=lambda: self.unhealthy,
@@ -166,9 +185,9 @@ class StatusPort:
             clock=self.clock,
         )
 
-    def authenticate(self, token: str) -> Owner | None:
+    def authenticate(self, token: str) -> Credential | None:
         self.tokens_seen.append(token)
-        return OWNERS.get(token)
+        return CREDENTIALS.get(token)
 
     def connect(self, peer: IAddress = LOCAL) -> tuple[StatusChannel, Wire]:
         """A new connection: the server's end and what it writes to."""

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from tests.web.support import (
+    ADMIN_TOKEN,
     ALICE_TOKEN,
     LOCAL,
     SHARED_TOKEN,
@@ -89,7 +90,7 @@ class OwnTunnelsTests(TestCase):
             live_row(client_id="alices", owner="alice"),
             live_row(client_id="malices", owner="malice"),
         )
-        self.port.post(registration(client_id="registered"), ALICE_TOKEN)
+        self.port.post(registration(client_id="alice-registered"), ALICE_TOKEN)
 
     def ask(self, query: str = "", token: str = SHARED_TOKEN) -> Answer:
         # From loopback too it is only the caller's own.
@@ -102,7 +103,11 @@ class OwnTunnelsTests(TestCase):
 
     def test_only_the_callers_own(self) -> None:
         self.assertEqual(self.clients(), ["claude-web-user-1", "claude-web-user-12"])
-        self.assertEqual(self.clients("", ALICE_TOKEN), ["alices", "registered"])
+        self.assertEqual(self.clients("", ALICE_TOKEN), ["alices", "alice-registered"])
+
+    def test_all_of_them_for_an_admin(self) -> None:
+        self.assertEqual(len(self.clients("", ADMIN_TOKEN)), 5)
+        self.assertEqual(self.clients("?client_id=malices", ADMIN_TOKEN), ["malices"])
 
     def test_owners_are_not_shown(self) -> None:
         self.assertNotIn(b"owner", self.ask().body)

@@ -25,7 +25,15 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import StatusSite, status_site
-from tests.web.support import OWNERS, SHARED_TOKEN, Answer, StubSettings, StubTunnels, live_row
+from tests.web.support import (
+    CREDENTIALS,
+    SHARED_TOKEN,
+    Answer,
+    StubAccounts,
+    StubSettings,
+    StubTunnels,
+    live_row,
+)
 
 POST = f"POST /tunnels HTTP/1.1\r\nAuthorization: Bearer {SHARED_TOKEN}\r\n".encode()
 
@@ -62,7 +70,8 @@ class SocketTests(TestCase):
         self.site: StatusSite = status_site(
             settings=StubSettings(),
             tunnels=registrations,
-            authenticate=OWNERS.get,
+            accounts=StubAccounts(),
+            authenticate=CREDENTIALS.get,
             health=lambda: None,
             server_url=lambda: "",
             clock=reactor,

@@ -8,7 +8,9 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.web.registrations import CLIENT_LIMIT, LIFETIME_SECONDS
 from tests.web.support import (
+    ADMIN_TOKEN,
     ALICE_TOKEN,
+    LOCAL,
     SHARED_TOKEN,
     STRANGER,
     StatusPort,
@@ -45,6 +47,22 @@ class StatusTests(TestCase):
         port.live.show(live_row())
         answer = port.ask("GET", "/status", headers=bearer(SHARED_TOKEN), peer=STRANGER)
         self.assertEqual((answer.status, len(answer.json)), (200, 1))
+
+    def test_a_token_shows_its_owner_s_alone_wherever_it_comes_from(self) -> None:
+        port = StatusPort(status_public=True)
+        port.live.show(live_row(), live_row(client_id="alice-x", owner="alice"))
+        for peer in (LOCAL, STRANGER):
+            for token, clients in (
+                (SHARED_TOKEN, ["abc"]),
+                (ALICE_TOKEN, ["alice-x"]),
+                (ADMIN_TOKEN, ["abc", "alice-x"]),
+            ):
+                answer = port.ask("GET", "/status", headers=bearer(token), peer=peer)
+                self.assertEqual([row["client_id"] for row in answer.json], clients)
+            self.assertEqual(len(port.ask("GET", "/status", peer=peer).json), 2)
+            # One that was revoked is no better than none, and says so.
+            answer = port.ask("GET", "/status", headers=bearer("revoked"), peer=peer)
+            self.assertEqual(answer.status, 401)
 
 
 class HealthTests(TestCase):

@@ -1,0 +1,281 @@
+"""Names and ports for services: giving them, keeping them, and taking them back.
+
+Applies the rules of `policy` to what a client asks for, and settles who has a name when
+two want it. Which sessions there are, and when one may come in, `admission` decides.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.error import CannotListenError
+
+from inletspy.errors import Code, Refused
+from inletspy.interfaces import IAccounts, ISettings
+from inletspy.policy import names
+from inletspy.policy.ownership import NameRules
+from inletspy.policy.routes import Route, RouteTable, Taken
+from inletspy.tunnel.session import Service, Session
+
+__all__ = ["Grants", "PublicAddress", "PublicPorts"]
+
+#: How long a client has to answer before another of the same id takes its name.
+_PROBE_SECONDS: Final = 2.0
+
+
+class PublicPorts(Protocol):
+    """Opens public TCP ports; the edge does."""
+
+    def open(self, port: int, service: Service) -> None:
+        """Forward connections to `port` to the service; raises CannotListenError."""
+
+    def close(self, port: int) -> None:
+        """Take no more connections on `port`; those that are there go on."""
+
+
+class PublicAddress(Protocol):
+    """How the outside sees the server."""
+
+    def http_url(self, hostname: str) -> str:
+        """Where visitors reach `hostname`."""
+
+    def tcp_url(self, port: int) -> str:
+        """Where visitors reach a public TCP port."""
+
+
+class Grants:
+    """Gives services what they ask for, as far as it may be theirs.
+
+    Args:
+        settings: the settings in force.
+        accounts: the users and their names.
+        routes: where visitors' requests go.
+        ports: opens public TCP ports.
+        address: how the outside sees the server.
+    """
+
+    def __init__(
+        self,
+        settings: ISettings,
+        accounts: IAccounts,
+        routes: RouteTable[Service],
+        ports: PublicPorts,
+        address: PublicAddress,
+    ) -> None:
+        self._settings = settings
+        self._accounts = accounts
+        self._routes = routes
+        self._ports = ports
+        self._address = address
+
+    async def grant(self, service: Service, proof: Callable[[Session], bool]) -> None:
+        """Give a service its name or port.
+
+        Args:
+            service: gets `public_url` and what goes with it.
+            proof: whether the same client stands behind another session for certain.
+
+        Raises:
+            Refused: it can't have one.
+        """
+        if service.offer.proto == "tcp":
+            await self._grant_port(service, proof)
+        else:
+            await self._grant_name(service, proof)
+
+    def objection(self, service: Service) -> Refused | None:
+        """Why a service may keep its name or port no longer; None if it may."""
+        credential = service.session.credential
+        if service.port:
+            if credential.ports is not None and service.port not in credential.ports:
+                return Refused(
+                    Code.PORT_UNAVAILABLE, f"the token is not good for port {service.port} any more"
+                )
+            return None
+        return self._rules.objection(credential, service.hostname) if service.hostname else None
+
+    def release_all(self, session: Session) -> None:
+        """Take back what the services of a session have."""
+        for service in session.services.values():
+            self.release(service)
+        session.services.clear()
+
+    def release(self, service: Service) -> None:
+        """Take back what a service has; it is kept for its owner for a while."""
+        if service.port:
+            self._ports.close(service.port)
+            self._routes.ports.release(service.port, service)
+        else:
+            self._routes.names.release(service.hostname, service)
+            self._routes.remove_catch_all(service)
+        if service.pool is not None:
+            service.pool.close()
+
+    @property
+    def _rules(self) -> NameRules:
+        settings = self._settings.current
+        return NameRules(
+            self._accounts.current,
+            settings.tunnel_base_domain,
+            settings.custom_domains_enabled,
+            settings.refused_names,
+            settings.own_hosts,
+        )
+
+    # -- names
+
+    async def _grant_name(self, service: Service, proof: Callable[[Session], bool]) -> None:
+        session, rules = service.session, self._rules
+        wanted = service.offer.hostname
+        derived = service.offer.derived or (
+            session.mux_speaks_inlets and _names_a_container(wanted, rules.base_domain)
+        )
+        service.hostname = hostname = rules.grant(session.credential, wanted, derived=derived)
+        if not session.identified:
+            container = names.container_of(hostname, rules.base_domain)
+            service.client_id = self._accounts.current.own_client_id(
+                session.owner, container or session.client_id, derived=True
+            )
+        # While the present target is asked whether it lives, somebody may be quicker.
+        for _ in range(3):
+            try:
+                self._routes.names.claim(hostname, service.holder, service)
+                break
+            except Taken as taken:
+                other: Service | None = taken.route.target
+                await self._take_over(service, other, proof)
+        else:
+            raise self._taken(hostname)
+        service.public_url = self._address.http_url(hostname)
+        if session.mux_speaks_inlets and not wanted and session.owner.is_shared:
+            self._routes.add_catch_all(service)
+
+    async def _take_over(
+        self, service: Service, other: Service | None, proof: Callable[[Session], bool]
+    ) -> None:
+        """End the other session if it is the same client's and proven so, or dead.
+
+        Raises:
+            Refused: the name stays the other's.
+        """
+        if other is None or other.session is service.session:
+            raise self._taken(service.hostname, kept=other is None)
+        old = other.session
+        if not proof(old):
+            owner = service.session.owner
+            if old.owner != owner or (owner.is_shared and other.client_id != service.client_id):
+                raise self._taken(service.hostname)
+            if not old.draining and await self._lives(old):
+                raise self._taken(service.hostname, by=other)
+        if old.draining:  # its streams may go on
+            self.release_all(old)
+        elif old.services.get(other.number) is other:
+            old.end(Refused(Code.REPLACED, "another program of the same client took over"))
+
+    @staticmethod
+    async def _lives(session: Session) -> bool:
+        """Whether a session's client answers; it can't be asked while nobody reads from it."""
+        link = session.link
+        return link is not None and (link.reading_stopped or await link.probe(_PROBE_SECONDS))
+
+    @staticmethod
+    def _taken(hostname: str, *, by: Service | None = None, kept: bool = False) -> Refused:
+        if by is not None:
+            whose = "this client" if by.session.owner.is_shared else f"yours ({by.client_id})"
+            return Refused(
+                Code.HOSTNAME_TAKEN,
+                f"{hostname} is served by another tunnel of {whose}: end that one, or "
+                "choose another name with --name",
+            )
+        if kept:
+            return Refused(
+                Code.HOSTNAME_TAKEN,
+                f"{hostname} is kept for a client that was here a moment ago: choose another "
+                "name with --name, or try again later",
+            )
+        return Refused(Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name")
+
+    # -- ports
+
+    async def _grant_port(self, service: Service, proof: Callable[[Session], bool]) -> None:
+        settings = self._settings.current
+        allowed, who = settings.tcp_port_range, "this server gives out"
+        own = service.session.credential.ports
+        if own is not None:
+            allowed = range(max(allowed.start, own.start), min(allowed.stop, own.stop))
+            who = "this token is good for"
+        wanted = service.offer.remote_port
+        if not allowed:
+            raise Refused(
+                Code.PORT_UNAVAILABLE, "this token is good for none of the ports of this server"
+            )
+        if wanted and wanted not in allowed:
+            raise Refused(
+                Code.PORT_UNAVAILABLE,
+                f"port {wanted} can't be had: {who} ports {allowed[0]} to {allowed[-1]}",
+            )
+        for port in [wanted] if wanted else self._candidates(service, allowed):
+            if await self._open_port(service, port, proof):
+                service.port = port
+                service.hostname = settings.tunnel_base_domain
+                service.public_url = self._address.tcp_url(port)
+                return
+        if wanted:
+            text = f"port {wanted} is in use: ask for another with --remote-port, or for any"
+        else:
+            text = f"no port is free from {allowed[0]} to {allowed[-1]}: try again later"
+        raise Refused(Code.PORT_UNAVAILABLE, text, retry=not wanted)
+
+    async def _open_port(
+        self, service: Service, port: int, proof: Callable[[Session], bool]
+    ) -> bool:
+        """Claim `port` and listen on it; False if it can't be had."""
+        ports = self._routes.ports
+        try:
+            ports.claim(port, service.holder, service)
+        except Taken as taken:
+            if taken.route.target is None or not self._may_ask_for(taken.route, service):
+                return False
+            try:
+                await self._take_over(service, taken.route.target, proof)
+                ports.claim(port, service.holder, service)
+            except (Refused, Taken):
+                return False
+        try:
+            self._ports.open(port, service)
+        except CannotListenError:
+            ports.free(port, service)
+            return False
+        return True
+
+    @staticmethod
+    def _may_ask_for(route: Route[int, Service], service: Service) -> bool:
+        """Whether a port that has a service may become another's, if that one is dead."""
+        if route.holder == service.holder:
+            return True
+        by_name = service.offer.remote_port == route.key
+        return by_name and route.holder is not None and route.holder.may_become(service.holder)
+
+    def _candidates(self, service: Service, allowed: range) -> list[int]:
+        """Ports to try: the one kept for the client, then from one that its name leads to.
+
+        The second makes it likely that a client gets the same port even after its lease,
+        and keeps ports from being handed on at once. Those kept for other clients of the
+        same owner come last.
+        """
+        holder = service.holder
+        kept = self._routes.ports.kept_for(holder) if holder is not None else None
+        start = zlib.crc32(f"{service.client_id}/{service.offer.name}".encode()) % len(allowed)
+        order = [*allowed[start:], *allowed[:start]]
+        others = {route.key for route in self._routes.ports if route.holder != holder}
+        order.sort(key=others.__contains__)
+        return [kept, *order] if kept is not None and kept in allowed else order
+
+
+def _names_a_container(requested: str, base_domain: str) -> bool:
+    """Whether a hostname is of the form `[container-id]-[port]` under the base domain."""
+    name = requested.lower().removesuffix(".")
+    hostname = name if "." in name else f"{name}.{base_domain}"
+    return names.container_of(hostname, base_domain) is not None
