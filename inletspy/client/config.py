@@ -199,6 +199,7 @@ def service_for(
     port = upstream.effective_port
     place = str(port) if upstream.host in LOOPBACK else f"{upstream.host}-{port}"
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
+    options: dict[str, Any] = {}
     if upstream.scheme == "tcp":
         if wishes.name:
             raise WishError("name", "is for http; a tcp tunnel has a port (remote-port)")
@@ -206,7 +207,8 @@ def service_for(
             raise WishError("host_header", "is for http; a tcp tunnel sends no headers")
         if wishes.proxy_protocol not in ("", *PROXY_VERSIONS):
             raise WishError("proxy_protocol", f"{wishes.proxy_protocol!r} is neither v1 nor v2")
-        options = {"proxy_protocol": wishes.proxy_protocol} if wishes.proxy_protocol else {}
+        if wishes.proxy_protocol:
+            options["proxy_protocol"] = wishes.proxy_protocol
         return ServiceOffer(
             name, "tcp", str(upstream), remote_port=wishes.remote_port, options=options
         )
@@ -230,7 +232,6 @@ def service_for(
         raise WishError("name", str(error)) from error
     if base_domain and "." not in hostname:
         hostname = f"{hostname}.{base_domain}"
-    options: dict[str, Any] = {}
     if wishes.host_header != "preserve":
         options["host_header"] = wishes.host_header
     if not wishes.name:
