@@ -113,13 +113,18 @@ class Refused(InletspyError):
         code: the reason, for programs.
         message: the reason, for people, with the next step where there is one.
         retry: whether asking again later can help.
+        service: the client's name for the service that it is about; empty where it is
+            about the whole session.
     """
 
-    def __init__(self, code: Code, message: str, *, retry: bool = False) -> None:
+    def __init__(
+        self, code: Code, message: str, *, retry: bool = False, service: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry = retry
+        self.service = service
 
 
 class ResetCode(enum.IntEnum):

@@ -108,7 +108,12 @@ class Admission:
         try:
             self._renew(session)  # its token may be older than what is known by now
             for offer in offers:
-                await self.add_service(session, offer, proof=proof, announce=False)
+                try:
+                    await self.add_service(session, offer, proof=proof, announce=False)
+                except Refused as error:
+                    if not session.over:  # else it is about more than this session, even
+                        error.service = offer.name
+                    raise
         except BaseException:
             self._grants.release_all(session)
             raise

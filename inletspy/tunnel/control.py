@@ -305,7 +305,10 @@ class ControlPlane:
                 lambda failure: _log.failure("A service could not be added", failure=failure)
             )
         elif kind == "remove_service":
-            self.admission.remove_service(session, read_text(message, "name"))
+            name = read_text(message, "name")
+            self.admission.remove_service(session, name)
+            # From here on the client hears no more of its number.
+            session.send_control({"type": "service_removed", "name": name})
         elif kind == "goaway":
             session.drain("as the client asked")
         elif kind == "hello":

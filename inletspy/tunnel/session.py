@@ -273,8 +273,8 @@ class Session:
 
     def open_stream(self, service: Service, protocol: IProtocol, visitor: str) -> Stream:
         """Open a stream to one of its services; see `inletspy.interfaces.IUpstream`."""
-        if self.link is None or self.draining:
-            raise ClientAway
+        if self.link is None or self.draining or self.services.get(service.number) is not service:
+            raise ClientAway  # the number of a service that was removed may be another's
         stream = Stream(self.mux, self._later, service.offer.upstream)
         if isinstance(self.mux, NativeMux):
             carried = self.mux.open(service.number, visitor, stream)

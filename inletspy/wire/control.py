@@ -297,12 +297,13 @@ class Welcome:
 
 def error_message(error: Refused) -> dict[str, Any]:
     """The `error` that tells a client why it is refused."""
-    return {
+    message = {
         "type": "error",
         "code": error.code.value,
         "message": error.message[:_MAX_TEXT],
         "retry": error.retry,
     }
+    return {**message, "service": error.service} if error.service else message
 
 
 def read_error(message: Mapping[str, Any]) -> Refused:
@@ -312,4 +313,5 @@ def read_error(message: Mapping[str, Any]) -> Refused:
         code = Code(read_text(message, "code"))
     except ValueError:
         code = Code.INVALID  # a code of a later version
-    return Refused(code, text, retry=message.get("retry") is True)
+    service = read_text(message, "service", default="")
+    return Refused(code, text, retry=message.get("retry") is True, service=service)

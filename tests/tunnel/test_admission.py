@@ -372,6 +372,7 @@ class RaceTests(AdmissionTestCase):
             await until(partial(getattr, link, "_pings"), "asked")
             new.say({"type": "remove_service", "name": "late"})
             new.say({"type": "add_service", "service": offer("next")})
+            await new.hear("service_removed")
             await new.hear("service_added")
             self.assertEqual(len(self.plane.admission.rows()), 2)
             if name_is_free:
@@ -547,7 +548,7 @@ class PortTests(AdmissionTestCase):
             offer(hostname="app"),
             client_id="second",
         )
-        self.assertEqual(error["code"], "hostname_taken")
+        self.assertEqual((error["code"], error["service"]), ("hostname_taken", "web"))
         await until(lambda: not listens(self.range[0]), "closed")
         _, port = await self.database("second", remote_port=self.range[0])
         self.assertEqual(port, self.range[0])

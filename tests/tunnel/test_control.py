@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from inletspy.errors import Code
+from inletspy.errors import ClientAway, Code
 from inletspy.wire import varint
 from inletspy.wire.frames import CONTROL, DATA, OPEN, WINDOW, pack_frame
 from tests.peers import until
@@ -419,10 +419,27 @@ class ControlMessageTests(PlaneTestCase):
         client.say({"type": "remove_service", "name": "web"})
         client.say({"type": "remove_service", "name": "nothing"})
         client.say({"type": "add_service", "service": offer("web2", hostname="app")})
+        for name in ("web", "nothing"):
+            self.assertEqual((await client.hear("service_removed"))["name"], name)
         again = (await client.hear("service_added"))["service"]
         self.assertEqual(again["public_url"], added["public_url"])
         self.assertEqual(len(self.plane.admission.rows()), 2)
         self.assertEqual(self.plane.changes, changes + 2)
+
+    async def test_no_stream_to_what_was_removed(self) -> None:
+        client = await self.plane.native(offer(hostname="app"))
+        service = self.plane.target(f"app.{DOMAIN}")
+        assert service is not None
+        recorder = Recorder()
+        service.connect(recorder, "192.0.2.1:9")
+        client.say({"type": "remove_service", "name": "web"})
+        await client.hear("service_removed")
+        client.say({"type": "add_service", "service": offer("another")})
+        added = (await client.hear("service_added"))["service"]
+        self.assertEqual(added["number"], service.number)
+        self.assertRaises(ClientAway, service.connect, Recorder(), "192.0.2.1:9")
+        client.send(pack_frame(2, DATA, b"still here"))
+        await until(lambda: recorder.received == b"still here", "heard")
 
     async def test_numbers_stay_small(self) -> None:
         client = await self.plane.native(offer("kept"))
@@ -431,6 +448,7 @@ class ControlMessageTests(PlaneTestCase):
             added = (await client.hear("service_added"))["service"]
             self.assertEqual(added["number"], 2)
             client.say({"type": "remove_service", "name": f"s{number}"})
+            await client.hear("service_removed")
 
     async def test_add_what_is_refused(self) -> None:
         client = await self.plane.native(offer(hostname="app"))
