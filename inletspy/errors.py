@@ -117,9 +117,7 @@ class Refused(InletspyError):
             about the whole session.
     """
 
-    def __init__(
-        self, code: Code, message: str, *, retry: bool = False, service: str = ""
-    ) -> None:
+    def __init__(self, code: Code, message: str, *, retry: bool = False, service: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -16,9 +16,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from inletspy.client.offers import Offers, OffersObserver, Served
 from inletspy.client.relay import Relay, StreamTap
 from inletspy.errors import ProtocolViolation, Refused, ResetCode, StreamReset
-from inletspy.policy.addresses import UpstreamAddress
 from inletspy.tunnel.clientlink import ClientLink
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
@@ -26,9 +26,9 @@ from inletspy.wire.control import (
     Grant,
     Hello,
     Resume,
-    ServiceOffer,
     Welcome,
     read_error,
+    read_object,
     read_text,
 )
 from inletspy.wire.frames import NativeMux
@@ -49,7 +49,7 @@ _INLETS_SILENCE: Final = 12
 _SILENT_HEARTBEATS: Final = 2
 
 
-class Observer(Protocol):
+class Observer(OffersObserver, Protocol):
     """What the person's side of the client is told."""
 
     def ready(self, grants: Sequence[Grant]) -> None:
@@ -74,7 +74,7 @@ class Agent:
     Args:
         reactor: connects to the upstreams.
         client_id: how the client calls itself.
-        offers: what it announces.
+        offers: what it announces, now and later.
         observer: is told what people want to know.
         relay: joins streams with connections to upstreams.
         resume: the session before this one, if there was one.
@@ -87,7 +87,7 @@ class Agent:
         self,
         reactor: Any,
         client_id: str,
-        offers: Sequence[ServiceOffer],
+        offers: Offers,
         observer: Observer,
         relay: Relay,
         resume: Resume | None,
@@ -100,15 +100,15 @@ class Agent:
         #: Whether the session has been up.
         self.was_ready = False
         self._reactor = reactor
-        self._hello = Hello(client_id, tuple(offers), resume, derived)
-        self._offers = {offer.name: offer for offer in offers}
-        self._addresses = {offer.name: UpstreamAddress.parse(offer.upstream) for offer in offers}
+        self._client_id = client_id
+        self._derived = derived
+        self._resumed = resume
+        self._offers = offers
         self._observer = observer
         self._relay = relay
         self._ended = ended
         self._link: ClientLink | None = None
         self._mux: Mux | None = None
-        self._numbers: dict[int, str] = {}
         self._refusal: Refused | None = None
         self._closing_reason = ""
         self._drain_timer: IDelayedCall | None = None
@@ -123,7 +123,9 @@ class Agent:
         mux = NativeMux(link.turn, link.send, server=False, control=self._control)
         mux.accept = _contained(self._accept_native)
         self._begin(link, mux)
-        mux.send_control(self._hello.message())
+        offers = self._offers.greeting()
+        hello = Hello(self._client_id, offers, self._resumed, self._derived)
+        mux.send_control(hello.message())
         self._welcome_timer = self._reactor.callLater(_WELCOME_SECONDS, self._unanswered)
 
     def begin_inlets(self, link: ClientLink) -> None:
@@ -133,7 +135,7 @@ class Agent:
         self._begin(link, mux)
         self._watch(_INLETS_PING_SECONDS, _INLETS_SILENCE)
         self.was_ready = True
-        self._observer.ready([])
+        self._observer.ready([Grant(o.name, 0, o.hostname) for o in self._offers.announced])
 
     def _begin(self, link: ClientLink, mux: Mux) -> None:
         self._link = link
@@ -148,6 +150,7 @@ class Agent:
     def link_lost(self, link: Link, code: int | None, reason: str) -> None:
         """See `inletspy.tunnel.link.LinkEvents`."""
         self._link = self._mux = None
+        self._offers.lost()
         if self._welcome_timer is not None and self._welcome_timer.active():
             self._welcome_timer.cancel()
         if self._pulse is not None and self._pulse.running:
@@ -188,9 +191,12 @@ class Agent:
         kind = message["type"]
         if kind == "welcome":
             self._welcomed(Welcome.read(message))
-        elif kind == "error" and "service" not in message:
-            self._refusal = read_error(message)
-            self._closing_reason = self._refusal.message
+        elif kind == "error":
+            self._refused(read_error(message))
+        elif kind == "service_added":
+            self._offers.added(Grant.read(read_object(message, "service") or {}))
+        elif kind == "service_removed":
+            self._offers.removed(read_text(message, "name"))
         elif kind == "notice":
             self._observer.notice(read_text(message, "message"))
         elif kind == "goaway":
@@ -202,14 +208,19 @@ class Agent:
             raise ProtocolViolation("a second welcome")
         if self._welcome_timer is not None:
             self._welcome_timer.cancel()
-        for grant in welcome.services:
-            if grant.name not in self._offers:
-                raise ProtocolViolation("a service that was not announced")
-            self._numbers[grant.number] = grant.name
+        assert isinstance(self._mux, NativeMux)
+        self._offers.welcomed(welcome.services, self._mux.send_control)
         self.resume = Resume(welcome.session, welcome.key)
         self.was_ready = True
         self._watch(welcome.heartbeat, _SILENT_HEARTBEATS)
         self._observer.ready(welcome.services)
+
+    def _refused(self, error: Refused) -> None:
+        if error.service and self.was_ready:
+            self._offers.refused(error)
+        else:
+            self._refusal = error
+            self._closing_reason = error.message
 
     def _go_away(self, reason: str) -> None:
         self._closing_reason = reason
@@ -225,28 +236,27 @@ class Agent:
     # -- streams
 
     def _accept_native(self, stream: MuxStream, service: int, visitor: str) -> None:
-        name = self._numbers.get(service)
-        if name is None:
+        served = self._offers.numbered(service)
+        if served is None:
             raise StreamReset(ResetCode.REFUSED, "no such service")
-        address = self._addresses[name]
-        tap = self._observer.follow(name, visitor) if address.scheme != "tcp" else None
-        self._join(stream, name, address, visitor, tap, tls=address.scheme == "https")
+        scheme = served.address.scheme
+        tap = self._observer.follow(served.offer.name, visitor) if scheme != "tcp" else None
+        self._join(stream, served, visitor, tap, tls=scheme == "https")
 
     def _accept_inlets(self, stream: MuxStream, dial: str, visitor: str) -> None:
         # Dial nothing but what was announced: the server is no better than its operator.
-        for name, address in self._addresses.items():
-            if address.authority == dial:
-                tap = self._observer.follow(name, visitor) if address.scheme == "http" else None
-                # A stock server speaks TLS to the upstream itself.
-                self._join(stream, name, address, visitor, tap, tls=False)
-                return
-        raise StreamReset(ResetCode.REFUSED, f"connect not allowed: {dial[:60]}")
+        served = self._offers.dialled(dial)
+        if served is None:
+            raise StreamReset(ResetCode.REFUSED, f"connect not allowed: {dial[:60]}")
+        is_http = served.address.scheme == "http"
+        tap = self._observer.follow(served.offer.name, visitor) if is_http else None
+        # A stock server speaks TLS to the upstream itself.
+        self._join(stream, served, visitor, tap, tls=False)
 
     def _join(
         self,
         carried: MuxStream,
-        name: str,
-        address: UpstreamAddress,
+        served: Served,
         visitor: str,
         tap: StreamTap | None,
         *,
@@ -256,11 +266,12 @@ class Agent:
             raise StreamReset(ResetCode.CANCELLED)
         stream = Stream(self._mux, lambda call: self._reactor.callLater(0, call), visitor)
         carried.events = stream
-        version = self._offers[name].options.get("proxy_protocol")
+        name = served.offer.name
+        version = served.offer.options.get("proxy_protocol")
         self._relay.join(
             stream,
             carried,
-            address,
+            served.address,
             tap,
             tls=tls,
             failed=lambda reason: self._observer.upstream_failed(name, reason),

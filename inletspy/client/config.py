@@ -27,6 +27,7 @@ __all__ = [
     "client_id_for",
     "container_id",
     "load",
+    "read_upstream",
     "service_for",
 ]
 
@@ -92,6 +93,7 @@ class ClientConfig:
         insecure: take any certificate of the server's.
         restart: the command that would make dev servers take the tunnel's host;
             empty where there is none.
+        file: where the services were read from; empty if not from a file.
     """
 
     server: str
@@ -101,6 +103,15 @@ class ClientConfig:
     derived: bool = False
     insecure: bool = False
     restart: str = ""
+    file: str = ""
+
+    def rewriting(self, offer: ServiceOffer) -> str:
+        """What a person does to have a service asked by its own host; empty if it is."""
+        if "host_header" in offer.options:
+            return ""
+        if self.file:
+            return f'set host-header = "rewrite" for {offer.name} in {self.file}'
+        return f"restart with `{self.restart}`" if self.restart else ""
 
 
 async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> ClientConfig:
@@ -117,7 +128,7 @@ async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> 
         ServerUnreachable: no server was found, or the platform does not answer.
     """
     container = container_id(socket.gethostname())
-    upstream = _read_upstream(wishes.upstream, wishes.protocol)
+    upstream = read_upstream(wishes.upstream, wishes.protocol)
     service_for(wishes, upstream, container)  # so that mistakes show before anything is asked
     file = ClientFile.read(environ)
     access = await find_access(wishes.server, wishes.token_file, environ, file, ask)
@@ -155,8 +166,12 @@ def check_hello(config: ClientConfig) -> None:
 # -- the service -----------------------------------------------------------------------
 
 
-def _read_upstream(text: str, protocol: str) -> UpstreamAddress:
-    """The upstream that `PORT`, `HOST:PORT` or a URL stands for."""
+def read_upstream(text: str, protocol: str) -> UpstreamAddress:
+    """The upstream that `PORT`, `HOST:PORT` or a URL stands for.
+
+    Raises:
+        UsageError: it stands for none, or not for one of that protocol.
+    """
     if protocol not in ("", "http", "tcp"):
         hint = (
             f"; for an https service: tunnel https://localhost:{text}"

@@ -28,6 +28,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from inletspy.client.agent import Agent, Observer
+from inletspy.client.offers import Offers
 from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy, proxy_for
 from inletspy.client.relay import Relay
 from inletspy.client.server import ServerAddress
@@ -57,7 +58,7 @@ class Dialer:
         server: where the server is.
         token: empty for none.
         client_id: how the client calls itself.
-        services: what it announces.
+        services: what it announces at first; see `want`.
         observer: is told what people want to know.
         derived: whether nobody chose `client_id`.
         protocol: `native`, or `inlets` for a stock server.
@@ -84,7 +85,7 @@ class Dialer:
         self._token = token
         self._client_id = client_id
         self._derived = derived
-        self._services = list(services)
+        self._offers = Offers(services, observer)
         self._observer = observer
         self._native = protocol == "native"
         self._proxy = proxy
@@ -112,6 +113,15 @@ class Dialer:
         """
         self._running = ensureDeferred(self._run())
         return self._running
+
+    def want(self, services: Sequence[ServiceOffer]) -> None:
+        """Have other services served from now on; those that stay are not disturbed.
+
+        Args:
+            services: all that are wanted. Not for a stock server, which has to be greeted
+                anew.
+        """
+        self._offers.want(services)
 
     def stop(self) -> Deferred[None]:
         """End in order; fires when nothing is left."""
@@ -186,7 +196,7 @@ class Dialer:
         agent = Agent(
             self._reactor,
             self._client_id,
-            self._services,
+            self._offers,
             self._observer,
             self._relay,
             self._resume,
@@ -213,6 +223,8 @@ class Dialer:
         if refusal is not None:
             if refusal.code is Code.SESSION_EXPIRED and had_resume:
                 return ""
+            if self._was_ready and self._offers.leave_out(refusal.service):
+                return ""  # one that is taken meanwhile shall not keep the others down
             raise refusal
         if not agent.was_ready:
             raise ServerUnreachable(f"{self._server}: {reason}")
@@ -267,7 +279,8 @@ class Dialer:
     def _inlets_headers(self) -> dict[str, str | list[str]]:
         # A stock server dials all that follows the scheme, be it a final slash.
         upstreams = [
-            f"{offer.hostname}={UpstreamAddress.parse(offer.upstream)}" for offer in self._services
+            f"{offer.hostname}={UpstreamAddress.parse(offer.upstream)}"
+            for offer in self._offers.greeting()
         ]
         return {"x-inlets-id": self._inlets_id, "x-inlets-upstream": upstreams}
 

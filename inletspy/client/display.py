@@ -20,6 +20,7 @@ from inletspy.client.output import SteadyOutput
 from inletspy.client.refusals import refusal_hint
 from inletspy.client.requests import Exchange, RequestFollower
 from inletspy.client.watch import UpstreamWatch, look
+from inletspy.errors import Refused
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.wire.control import Grant, ServiceOffer
 
@@ -47,6 +48,9 @@ class Display:
         output: where to tell.
     """
 
+    #: Whether it is of interest that an upstream listens.
+    watches = True
+
     def __init__(self, reactor: Any, config: ClientConfig, output: SteadyOutput) -> None:
         self.reactor = reactor
         self.config = config
@@ -55,21 +59,38 @@ class Display:
         #: Service name to public address, as of the last time the tunnel was up.
         self.addresses: dict[str, str] = {}
         self.open_streams = 0
+        self._was_ready = False
         self._hinted: set[str] = set()
-        self._watches = {
-            name: UpstreamWatch(
-                reactor,
-                partial(look, reactor, UpstreamAddress.parse(offer.upstream)),
-                partial(self._upstream_down, offer),
-                partial(self.show_upstream_up, offer),
-            )
-            for name, offer in self.offers.items()
-        }
+        self._watches = {name: self._watch(offer) for name, offer in self.offers.items()}
+
+    def _watch(self, offer: ServiceOffer) -> UpstreamWatch:
+        return UpstreamWatch(
+            self.reactor,
+            partial(look, self.reactor, UpstreamAddress.parse(offer.upstream)),
+            partial(self._upstream_down, offer),
+            partial(self.show_upstream_up, offer),
+        )
 
     def start(self) -> None:
         """Begin: look whether the upstreams listen."""
-        for watch in self._watches.values():
-            watch.start()
+        if self.watches:
+            for watch in self._watches.values():
+                watch.start()
+
+    def change(self, services: Sequence[ServiceOffer]) -> None:
+        """Other services are wanted from now on; new ones are told of once they are up."""
+        before, self.offers = self.offers, {offer.name: offer for offer in services}
+        for name, offer in before.items():
+            if self.offers.get(name) != offer:
+                self._watches.pop(name).stop()
+                self.addresses.pop(name, None)
+                self._hinted.discard(name)
+                self.show_removed(offer, replaced=name in self.offers)
+        for name, offer in self.offers.items():
+            if before.get(name) != offer:
+                self._watches[name] = self._watch(offer)
+                if self.watches:
+                    self._watches[name].start()
 
     def stop(self) -> None:
         """End; all that was told is written, as far as anybody reads it."""
@@ -82,16 +103,26 @@ class Display:
     def ready(self, grants: Sequence[Grant]) -> None:
         """The tunnel is up, for the first time or again."""
         before = self.addresses
-        granted = {grant.name: printable(grant.public_url) for grant in grants}
         self.addresses = {
             # A stock server does not say what it answers for, nor under which port.
-            name: granted.get(name) or offer.hostname or "(any name that nobody else has)"
-            for name, offer in self.offers.items()
+            grant.name: printable(grant.public_url) or "(any name that nobody else has)"
+            for grant in grants
+            if grant.name in self.offers
         }
-        if before:
+        if self._was_ready:
             self.show_reconnected(self.addresses != before)
         else:
+            self._was_ready = True
             self.show_ready()
+
+    def service_added(self, grant: Grant) -> None:
+        """A service was granted while the tunnel is up."""
+        self.addresses[grant.name] = printable(grant.public_url)
+        self.show_added(self.offers[grant.name])
+
+    def service_refused(self, error: Refused) -> None:
+        """A service was refused while the tunnel is up."""
+        self.show_refused(self.offers[error.service], error.code.value, printable(str(error)))
 
     def disconnected(self, reason: str, retry_in: float) -> None:
         """The link was lost; the next try is `retry_in` seconds away."""
@@ -103,10 +134,13 @@ class Display:
 
     def upstream_failed(self, service: str, reason: str) -> None:
         """A visitor's request did not get through to the upstream."""
-        self._watches[service].failed(printable(reason))
+        if service in self._watches:  # else it is served no longer
+            self._watches[service].failed(printable(reason))
 
     def follow(self, service: str, visitor: str) -> RequestFollower | None:
         """A stream of an http service begins."""
+        if service not in self.offers:
+            return None  # it is served no longer, but visitors were on their way
         self.open_streams += 1
         return RequestFollower(
             self.reactor.seconds,
@@ -114,6 +148,10 @@ class Display:
             partial(self._exchanged, self.offers[service]),
             self._stream_ended,
         )
+
+    def change_failed(self, reason: str) -> None:
+        """What is wanted now can't be made out, and stays as it was."""
+        self.show_fault(printable(reason))
 
     # -- for subclasses: each is called when there is something to tell
 
@@ -132,6 +170,23 @@ class Display:
     def show_notice(self, text: str) -> None:
         """The server said something."""
         raise NotImplementedError
+
+    def show_added(self, offer: ServiceOffer) -> None:
+        """A service is up, later than others; see `addresses`."""
+        self.show_notice(f"{offer.name} is up: {self.addresses[offer.name]}")
+
+    def show_removed(self, offer: ServiceOffer, replaced: bool) -> None:
+        """A service is served no longer; `replaced` says that one of its name is to come."""
+        if not replaced:
+            self.show_notice(f"{offer.name} is served no longer")
+
+    def show_refused(self, offer: ServiceOffer, code: str, text: str) -> None:
+        """A service is not served, for the reason that `text` gives."""
+        self.show_notice(f"{offer.name} is refused: {text}")
+
+    def show_fault(self, text: str) -> None:
+        """The file with the services can't be followed."""
+        self.show_notice(text)
 
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """Nothing listens on the upstream: `text` tells so, `reason` alone says why."""
@@ -163,14 +218,18 @@ class Display:
             text = f"{fault} yet; {what} will work as soon as something does"
         else:
             text = fault
-        self.show_upstream_down(offer, text, reason)
+        self.show_upstream_down(offer, self.labelled(offer, text), reason)
+
+    def labelled(self, offer: ServiceOffer, text: str) -> str:
+        """The text with the service's name before it, where a person has given it one."""
+        return f"{offer.name}: {text}" if self.config.file else text
 
     def _exchanged(self, offer: ServiceOffer, exchange: Exchange) -> None:
-        if exchange.status is not None:
+        if exchange.status is not None and offer.name in self._watches:
             self._watches[offer.name].answered()
         self.show_request(offer, exchange)
         if exchange.excerpt and offer.name not in self._hinted:
-            hint = refusal_hint(exchange, self.config.restart)
+            hint = refusal_hint(exchange, self.config.rewriting(offer))
             if hint is not None:
                 self._hinted.add(offer.name)
                 self.show_hint(printable(hint))
@@ -185,7 +244,8 @@ class LinesDisplay(Display):
     A request is one line of seven words: the time of day, method, target, status (`-`
     if there was no answer), milliseconds with `ms`, bytes with `B`, and the visitor's
     address. A public address is the first word of its line, followed by `->` and the
-    upstream. All else is text for people, with a word and a colon before it.
+    upstream. Where services have names, they are the last word of both. All else is text
+    for people, with a word and a colon before it.
     """
 
     #: Why the tunnel is down, as it was said already.
@@ -193,8 +253,28 @@ class LinesDisplay(Display):
 
     def show_ready(self) -> None:
         """See `Display`."""
-        for name, address in self.addresses.items():
-            self._say(f"{address} -> {self.offers[name].upstream}")
+        for name in self.addresses:
+            self.show_added(self.offers[name])
+
+    def show_added(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._say(f"{self.addresses[offer.name]} -> {offer.upstream}{self._name(offer)}")
+
+    def show_removed(self, offer: ServiceOffer, replaced: bool) -> None:
+        """See `Display`."""
+        if not replaced:
+            self._say(f"removed: {offer.name}")
+
+    def show_refused(self, offer: ServiceOffer, code: str, text: str) -> None:
+        """See `Display`."""
+        self._say(f"refused: {offer.name}: {text}")
+
+    def show_fault(self, text: str) -> None:
+        """See `Display`."""
+        self._say(f"config: {text}")
+
+    def _name(self, offer: ServiceOffer) -> str:
+        return f" {offer.name}" if self.config.file else ""
 
     def show_reconnected(self, changed: bool) -> None:
         """See `Display`."""
@@ -223,14 +303,16 @@ class LinesDisplay(Display):
 
     def show_upstream_up(self, offer: ServiceOffer) -> None:
         """See `Display`."""
-        self._say(f"upstream: {offer.upstream.partition('://')[2]} answers now")
+        place = offer.upstream.partition("://")[2]
+        self._say(f"upstream: {self.labelled(offer, place)} answers now")
 
     def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
         """See `Display`."""
         self.output.offer(
             f"{time.strftime('%H:%M:%S')} {printable(exchange.method)} "
             f"{printable(exchange.target)} {exchange.status or '-'} "
-            f"{exchange.seconds * 1000:.0f}ms {exchange.size}B {printable(exchange.visitor)}\n"
+            f"{exchange.seconds * 1000:.0f}ms {exchange.size}B {printable(exchange.visitor)}"
+            f"{self._name(offer)}\n"
         )
 
     def _say(self, line: str) -> None:
@@ -238,19 +320,26 @@ class LinesDisplay(Display):
 
 
 class QuietDisplay(Display):
-    """The public address alone; requests are not even looked at."""
+    """The public address alone, and the service's name where it has one.
+
+    Requests are not even looked at.
+    """
+
+    watches = False
 
     def follow(self, service: str, visitor: str) -> None:
         """See `Display`."""
         return None
 
-    def start(self) -> None:
-        """Nothing that would be said is looked for."""
-
     def show_ready(self) -> None:
         """See `Display`."""
-        for address in self.addresses.values():
-            self.output.write(address + "\n")
+        for name in self.addresses:
+            self.show_added(self.offers[name])
+
+    def show_added(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        name = f" {offer.name}" if self.config.file else ""
+        self.output.write(f"{self.addresses[offer.name]}{name}\n")
 
     def show_reconnected(self, changed: bool) -> None:
         """See `Display`."""
@@ -275,7 +364,10 @@ class JsonDisplay(Display):
     `service`, `method`, `path`, `status` (null if there was no answer), `duration_ms`,
     `bytes`, `visitor` and `upgraded`; `disconnected` has `reason` and `retry_in`
     (seconds); `upstream_failed` has `service`, `upstream`, `reason` and `message`;
-    `upstream_ready` has `service` and `upstream`; `notice` and `hint` have `message`.
+    `upstream_ready` has `service` and `upstream`; `service_added` has `service`,
+    `protocol`, `upstream` and `public_url`, `service_removed` has `service`,
+    `service_refused` has `service`, `code` and `message`; `config_error`, `notice` and
+    `hint` have `message`.
     """
 
     def show_ready(self) -> None:
@@ -297,6 +389,22 @@ class JsonDisplay(Display):
     def show_hint(self, text: str) -> None:
         """See `Display`."""
         self._tell("hint", message=text)
+
+    def show_added(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._tell("service_added", service=offer.name, **self._facts(offer))
+
+    def show_removed(self, offer: ServiceOffer, replaced: bool) -> None:
+        """See `Display`."""
+        self._tell("service_removed", service=offer.name)
+
+    def show_refused(self, offer: ServiceOffer, code: str, text: str) -> None:
+        """See `Display`."""
+        self._tell("service_refused", service=offer.name, code=code, message=text)
+
+    def show_fault(self, text: str) -> None:
+        """See `Display`."""
+        self._tell("config_error", message=text)
 
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """See `Display`."""
@@ -329,17 +437,17 @@ class JsonDisplay(Display):
         )
 
     def _tell_up(self, event: str) -> None:
-        services = [
-            {
-                "name": name,
-                "protocol": self.offers[name].proto,
-                "upstream": self.offers[name].upstream,
-                "public_url": address,
-            }
-            for name, address in self.addresses.items()
-        ]
-        first = {key: value for key, value in services[0].items() if key != "name"}
+        up = [self.offers[name] for name in self.addresses]
+        services = [{"name": offer.name, **self._facts(offer)} for offer in up]
+        first = self._facts(up[0]) if up else {}
         self._tell(event, **first, client_id=self.config.client_id, services=services)
+
+    def _facts(self, offer: ServiceOffer) -> dict[str, str]:
+        return {
+            "protocol": offer.proto,
+            "upstream": offer.upstream,
+            "public_url": self.addresses[offer.name],
+        }
 
     def _tell(self, event: str, **fields: Any) -> None:
         self.output.write(json_line(event, **fields))

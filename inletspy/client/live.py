@@ -31,9 +31,10 @@ __all__ = ["LiveDisplay", "can_be_live", "for_people"]
 
 #: Seconds between two drawings.
 INTERVAL: Final = 0.125
-#: The most requests that are shown, and the lines that are needed beside them.
+#: The most requests that are shown, and the lines that are needed beside them and the
+#: services, one trouble included.
 MAX_SHOWN: Final = 10
-_LINES_BESIDE: Final = 9
+_LINES_BESIDE: Final = 7
 
 _STATUS_STYLES: Final = {1: "cyan", 2: "green", 3: "cyan", 4: "yellow", 5: "red"}
 
@@ -73,7 +74,8 @@ class LiveDisplay(Display):
         self._state = Text("connecting", style="yellow")
         self._up_since: float | None = None
         self._troubles: dict[str, str] = {}
-        self._last: deque[tuple[str, Exchange]] = deque(maxlen=MAX_SHOWN)
+        self._refusals: dict[str, str] = {}
+        self._last: deque[tuple[str, str, Exchange]] = deque(maxlen=MAX_SHOWN)
         self._count = 0
         self._failed = 0
         self._console = Console(
@@ -126,7 +128,24 @@ class LiveDisplay(Display):
 
     def show_reconnected(self, changed: bool) -> None:
         """See `Display`."""
+        self._refusals.clear()  # what is refused again is told again
         self.show_ready()
+
+    def show_added(self, offer: ServiceOffer) -> None:
+        """See `Display`."""
+        self._refusals.pop(offer.name, None)
+        self._changed = True
+
+    def show_removed(self, offer: ServiceOffer, replaced: bool) -> None:
+        """See `Display`."""
+        self._troubles.pop(offer.name, None)
+        self._refusals.pop(offer.name, None)
+        self._changed = True
+
+    def show_refused(self, offer: ServiceOffer, code: str, text: str) -> None:
+        """See `Display`."""
+        self._refusals[offer.name] = text
+        self._changed = True
 
     def show_disconnected(self, reason: str, retry_in: float) -> None:
         """See `Display`."""
@@ -151,7 +170,7 @@ class LiveDisplay(Display):
 
     def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
         """See `Display`."""
-        self._last.append((time.strftime("%H:%M:%S"), exchange))
+        self._last.append((time.strftime("%H:%M:%S"), offer.name, exchange))
         self._count += 1
         self._failed += exchange.status is None or exchange.status >= 500
         self._changed = True
@@ -183,11 +202,8 @@ class LiveDisplay(Display):
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
         facts.add_row("Status", state)
-        for name, offer in self.offers.items():
-            facts.add_row("Address", Text(self.addresses.get(name, "…"), style="bold cyan"))
-            facts.add_row("Upstream", Text(offer.upstream))
-            if name in self._troubles:
-                facts.add_row("", Text(self._troubles[name], style="yellow"))
+        for offer in self.offers.values():
+            self._add_service(facts, offer)
         parts: list[RenderableType] = ["", facts]
         if any(offer.proto == "http" for offer in self.offers.values()):
             counts = f"{self._count} done, {self.open_streams} open"
@@ -198,18 +214,36 @@ class LiveDisplay(Display):
                 parts += ["", self._requests()]
         return Group(*parts)
 
+    def _add_service(self, facts: Table, offer: ServiceOffer) -> None:
+        name = offer.name
+        address = Text(self.addresses.get(name, "…"), style="bold cyan")
+        if name in self._refusals:
+            facts.add_row(name, Text(f"refused: {self._refusals[name]}", style="red"))
+        elif self.config.file:
+            facts.add_row(name, address.append(f" -> {offer.upstream}", style="default not bold"))
+        else:
+            facts.add_row("Address", address)
+            facts.add_row("Upstream", Text(offer.upstream))
+        if name in self._troubles:
+            facts.add_row("", Text(self._troubles[name], style="yellow"))
+
     def _requests(self) -> Table:
-        room = max(self._console.height - _LINES_BESIDE, 1)
+        lines = len(self.offers) * (1 if self.config.file else 2)
+        lines += max(len(self._troubles) - 1, 0)
+        room = max(self._console.height - _LINES_BESIDE - lines, 1)
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(style="dim", no_wrap=True)
+        if self.config.file:
+            table.add_column(style="dim", no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for _ in range(3):
             table.add_column(justify="right", no_wrap=True)
-        for at, exchange in list(self._last)[-room:]:
+        for at, name, exchange in list(self._last)[-room:]:
             status = exchange.status
             table.add_row(
                 at,
+                *([Text(name)] if self.config.file else []),
                 Text(printable(exchange.method)[:8]),
                 Text(printable(exchange.target[:500])),
                 Text(str(status or "-"), style=_STATUS_STYLES.get((status or 500) // 100, "")),

@@ -112,13 +112,13 @@ _REFUSALS: Final = (
 )
 
 
-def refusal_hint(exchange: Exchange, restart: str) -> str | None:
+def refusal_hint(exchange: Exchange, rewriting: str) -> str | None:
     """What a person should do about a dev server that refuses the tunnel's host.
 
     Args:
         exchange: what was asked and answered.
-        restart: the command that makes the tunnel send the upstream's own address as
-            the host; empty where there is none.
+        rewriting: how to make the tunnel send the upstream's own address as the host;
+            empty where it can't, or does.
 
     Returns:
         One line; None if the answer is no such refusal.
@@ -129,7 +129,7 @@ def refusal_hint(exchange: Exchange, restart: str) -> str | None:
         if refusal.matches(exchange):
             host = exchange.host.decode("ascii", "replace")
             remedy = f"add {refusal.setting.replace('NAME', host)}"
-            if refusal.rewriting_helps and restart:
-                remedy = f"restart with `{restart}`, or {remedy}"
+            if refusal.rewriting_helps and rewriting:
+                remedy = f"{rewriting}, or {remedy}"
             return f"{refusal.program} refuses the host {host}: {remedy}"
     return None

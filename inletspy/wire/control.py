@@ -22,6 +22,7 @@ __all__ = [
     "Welcome",
     "error_message",
     "read_error",
+    "read_object",
     "read_text",
 ]
 
@@ -63,7 +64,8 @@ def _read_list(message: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return value
 
 
-def _read_object(message: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+def read_object(message: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    """An object, or None where there is none; raises ProtocolViolation if it is another thing."""
     value = message.get(key)
     if value is not None and not isinstance(value, dict):
         raise ProtocolViolation(f"{key} is no object")
@@ -100,7 +102,7 @@ class ServiceOffer:
         """
         name = read_text(message, "name")
         proto = read_text(message, "proto")
-        options = _read_object(message, "options") or {}
+        options = read_object(message, "options") or {}
         if _match_service_name(name) is None:
             raise Refused(Code.INVALID, f"{name!r} is no service name")
         if proto not in ("http", "tcp"):
@@ -202,7 +204,7 @@ class Hello:
         services = tuple(ServiceOffer.read(item) for item in _read_list(message, "services"))
         if len({service.name for service in services}) != len(services):
             raise Refused(Code.INVALID, "two services have the same name")
-        resume = _read_object(message, "resume")
+        resume = read_object(message, "resume")
         return cls(
             client_id,
             services,

@@ -279,7 +279,7 @@ class InletsTests(AgentTestCase):
     async def test_handshake(self) -> None:
         self.stock(WEB, ServiceOffer("any", "http", "http://localhost:4000/"))
         server = await Server.accept(self.listening, None)
-        self.assertEqual(await self.told.next("ready"), ("ready", []))
+        self.assertEqual(await self.told.next("ready"), ("ready", ["app", ""]))
         self.assertNotIn("Sec-WebSocket-Protocol", server.head)
         first_id = server.field("x-inlets-id")
         self.assertEqual(len(bytes.fromhex(first_id)), 16)

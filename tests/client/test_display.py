@@ -20,7 +20,7 @@ from inletspy.client.display import (
     QuietDisplay,
     printable,
 )
-from inletspy.wire.control import ServiceOffer
+from inletspy.wire.control import Grant, ServiceOffer
 from tests.client.support import CONFIG, GRANT, Written
 
 GET = b"GET /a?b=1 HTTP/1.1\r\nHost: c0ffee-3000.tunnel.localhost\r\n\r\n"
@@ -71,6 +71,13 @@ class Showing(TestCase):
         self.clock.advance(0.0125)
         tap.from_upstream(answer)
         tap.closed()
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was told as JSON, without the times."""
+        events = [json.loads(line) for line in self.output.lines]
+        for event in events:
+            self.assertRegex(event.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        return events
 
     def life(self) -> None:
         """What every display is told sooner or later."""
@@ -192,7 +199,8 @@ class LinesTests(Showing):
             ServiceOffer("1", "http", "http://localhost:1", hostname="app.example.com"),
             ServiceOffer("2", "http", "http://localhost:2"),
         )
-        self.show(replace(CONFIG, services=services)).ready([])
+        grants = [Grant("1", 0, "app.example.com"), Grant("2", 0, "")]
+        self.show(replace(CONFIG, services=services)).ready(grants)
         self.assertEqual(
             self.output.lines,
             [
@@ -230,12 +238,6 @@ class QuietTests(Showing):
 
 class JsonTests(Showing):
     kind = JsonDisplay
-
-    def events(self) -> list[dict[str, Any]]:
-        events = [json.loads(line) for line in self.output.lines]
-        for event in events:
-            self.assertRegex(event.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
-        return events
 
     def test_life(self) -> None:
         self.life()

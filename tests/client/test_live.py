@@ -20,6 +20,8 @@ from inletspy.client import display as display_module
 from inletspy.client import live
 from inletspy.client.live import INTERVAL, LiveDisplay, can_be_live, for_people
 from inletspy.client.output import SteadyOutput
+from inletspy.errors import Code, Refused
+from inletspy.wire.control import Grant, ServiceOffer
 from tests.client.support import CONFIG, GRANT, exchange
 
 #: What moves the cursor or colours, as the display itself writes it.
@@ -148,6 +150,23 @@ class LiveTests(TestCase):
         self.assertIn("nothing listens on localhost:3000 yet", seen)
         self.assertIn("reconnecting in 2.5 s: connection refused", seen)
         self.assertRegex(seen, r"\d\d:\d\d:\d\d  off from 18:00")
+
+    async def test_several_services(self) -> None:
+        web, db = CONFIG.services[0], ServiceOffer("db", "tcp", "tcp://localhost:5432")
+        display = self.start(services=(web, db), file="inletspy.toml")
+        display.ready([GRANT, Grant("db", 2, "tcp://a:30000")])
+        display.show_request(web, exchange())
+        await self.draw(display)
+        display.change([web, replace(db, name="late")])
+        display.service_refused(Refused(Code.PORT_UNAVAILABLE, "no port", service="late"))
+        display.change_failed("inletspy.toml:3: nonsense")
+        seen = CONTROL.sub("", await self.end(display))
+        self.assertRegex(seen, r"3000 +http://c0ffee-3000\S+:8080 -> http://localhost:3000")
+        self.assertRegex(seen, r"db +tcp://a:30000 -> tcp://localhost:5432")
+        self.assertRegex(seen, r"\d\d:\d\d:\d\d 3000 GET +/a\?b=1 +200")
+        self.assertRegex(seen, r"late +refused: no port")
+        self.assertRegex(seen, r"\d\d:\d\d:\d\d  inletspy.toml:3: nonsense")
+        self.assertNotIn("db ", seen[seen.index("refused: no port") :])
 
     async def test_a_small_terminal(self) -> None:
         os.environ["LINES"] = "12"

@@ -7,7 +7,7 @@ from twisted.trial.unittest import TestCase
 from inletspy.client.refusals import refusal_hint
 from inletspy.client.requests import Exchange
 
-RESTART = "tunnel 3000 --host-header rewrite"
+RESTART = "restart with `tunnel 3000 --host-header rewrite`"
 
 
 def answer(status: int | None, body: bytes, target: bytes = b"/") -> Exchange:

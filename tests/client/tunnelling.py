@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from inletspy.client.agent import StreamTap
 from inletspy.client.dialer import Dialer, ProxyAddress
 from inletspy.client.server import ServerAddress
+from inletspy.errors import Refused
 from inletspy.wire.control import Grant, ServiceOffer
 from tests.peers import reactor, until
 from tests.tunnel.plane import TOKEN
@@ -49,6 +50,12 @@ class Told:
     def follow(self, service: str, visitor: str) -> StreamTap | None:
         self.events.append(("follow", service, visitor))
         return self.tap
+
+    def service_added(self, grant: Grant) -> None:
+        self.events.append(("added", grant.name, grant.public_url))
+
+    def service_refused(self, error: Refused) -> None:
+        self.events.append(("refused", error.service, error.code.value, str(error)))
 
     async def next(self, kind: str) -> tuple[Any, ...]:
         """The next event, which must be of that kind."""

@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 
 from inletspy.client.dialer import Dialer, ServerAddress
+from inletspy.errors import Refused
 from inletspy.wire.control import Grant, ServiceOffer
 from tests.peers import CUT, Peer, PeerFactory, Upstream, until
 from tests.postgres import execute
@@ -481,6 +482,12 @@ class Following:
 
     def upstream_failed(self, service: str, reason: str) -> None:
         self.failed.append(reason)
+
+    def service_added(self, grant: Grant) -> None:
+        raise AssertionError("a stock server can't be asked for more")
+
+    def service_refused(self, error: Refused) -> None:
+        raise AssertionError("a stock server can't be asked for more")
 
     def follow(self, service: str, visitor: str) -> None:
         return None

@@ -409,6 +409,8 @@ class IsolationTests(OwnersTestCase):
             {"type": "remove_service", "name": "alice-x", "session": session},
             {"type": "goaway", "session": session},
         )
+        for _ in range(2):
+            await bob.hear("service_removed")
         await bob.hear("goaway")
         rows = [row for row in self.plane.admission.rows() if row["owner"] == "alice"]
         self.assertEqual(rows, before)
