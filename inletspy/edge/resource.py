@@ -79,7 +79,8 @@ class HostProxyResource(Resource):
             return None
         pool = service.pool
         if pool is None:
-            pool = service.pool = UpstreamPool(service)
+            base_domain = self._settings.current.tunnel_base_domain
+            pool = service.pool = UpstreamPool(service, base_domain)
             self.pools.add(pool)
         return Exchange(channel, request, self._head(channel, request, pool), pool)
 

@@ -135,6 +135,9 @@ class UpstreamConnection(Protocol):
             self._buffer = b""
             head = parse_response(data[:end], exchange.request.method)
             data = data[end:]
+            if head.domain_cookies:
+                # No page sets cookies for another's.
+                head.drop_cookies(self._pool.base_domain)
             if head.status == 101:
                 self._head = head
                 self._buffer = data
@@ -209,14 +212,16 @@ class UpstreamPool:
 
     Attributes:
         service: whose they are.
+        base_domain: cookies that the upstream sets for it, or above it, are dropped.
         authority: host and port of the upstream.
         host: the Host to send instead of the visitor's, or None.
         origin: the Origin field that goes with it, where that is the upstream's own.
         closed: whether the service is over.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, base_domain: str) -> None:
         self.service = service
+        self.base_domain = base_domain.encode()
         self.authority = service.address.authority.encode() if service.address else b""
         self.host = _host_for(service, self.authority)
         self.origin = b""

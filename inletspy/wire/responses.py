@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from inletspy.errors import HeadError
+from inletspy.wire.cookies import reaches
 from inletspy.wire.fields import (
     CHUNKED,
     CLOSE,
@@ -33,10 +34,11 @@ _match_response = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})( " + VALUE + rb")?\r\n" + FIELDS
 ).fullmatch
 
-# The look-ahead makes the expression fail on the first byte of most fields.
+# The look-ahead makes the expression fail on the first byte of most fields. Of cookies
+# only those are found that may name a domain.
 _find_fields = re.compile(
-    rb"\n(?=[ctukp])(connection|content-length|transfer-encoding|trailer|upgrade|keep-alive"
-    rb"|proxy-connection):[ \t]*+([^\r]*+)\r"
+    rb"\n(?=[ctukps])(connection|content-length|transfer-encoding|trailer|upgrade|keep-alive"
+    rb"|proxy-connection|set-cookie(?=:[^\r]*domain)):[ \t]*+([^\r]*+)\r"
 ).finditer
 
 
@@ -49,12 +51,14 @@ class ResponseHead:
         framing: NO_BODY, SIZED, CHUNKED or CLOSE.
         length: the body's bytes where framing is SIZED, else 0.
         keep_alive: whether the upstream takes another request on the connection.
+        domain_cookies: where cookies are set that may name a domain.
     """
 
     __slots__ = (
         "_framing_spans",
         "_hop_by_hop",
         "_upgrade",
+        "domain_cookies",
         "framing",
         "keep_alive",
         "length",
@@ -80,12 +84,20 @@ class ResponseHead:
         self._hop_by_hop: list[Span] = []
         #: Transfer-Encoding and Trailer.
         self._framing_spans: list[Span] = []
+        self.domain_cookies: tuple[Span, ...] = ()
         self._read_fields(method)
 
     @property
     def informational(self) -> bool:
         """Whether a further head follows (RFC 9110, 15.2)."""
         return self.status < 200 and self.status != 101
+
+    def drop_cookies(self, domain: bytes) -> None:
+        """Leave out the cookies that are set for `domain` or above; see `cookies.reaches`."""
+        for span in self.domain_cookies:
+            value = self.lines[span[0] : span[1]].partition(b":")[2]
+            if reaches(value.strip(b" \t\r\n"), domain):
+                self._hop_by_hop.append(span)
 
     def forward(self, extra: bytes = b"", unframed: bool = False) -> bytes:
         """The head to send to the visitor.
@@ -131,6 +143,8 @@ class ResponseHead:
                 self._framing_spans.append(span)
             elif name == b"trailer":
                 self._framing_spans.append(span)
+            elif name == b"set-cookie":
+                self.domain_cookies += (span,)
             else:
                 hop_by_hop.append(span)
                 if name == b"connection":
