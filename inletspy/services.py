@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -28,6 +29,7 @@ from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, ILoggingContext
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -36,6 +38,7 @@ from inletspy.config import ServerConfig, default_data_dir, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.edge.tcp import PublicPorts
+from inletspy.edge.visits import Visits
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
 from inletspy.policy.quotas import AddressQuota
@@ -216,8 +219,14 @@ class Server(Service):
         control.start()
         self._ends.append(control.stop)
         access_log = AccessLog(config.access_log) if config.access_log else None
+        visits = Visits(
+            settings,
+            partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            secure=address.url.startswith("https:"),
+            now=reactor.seconds,
+        )
         site = EdgeSite(
-            HostProxyResource(settings, routes, address.url),
+            HostProxyResource(settings, routes, address.url, visits),
             reactor,
             settings,
             quota,

@@ -57,6 +57,12 @@ def _token(value: str) -> str:
     return value
 
 
+def _signing_key(value: str) -> str:
+    if value and len(value) < 32:
+        raise ValueError("must have 32 characters at least")
+    return _token(value)
+
+
 def _heartbeat(value: float) -> float:
     # A client that is silent for a minute counts as gone, whatever is set.
     if not 0.1 <= value <= 20:
@@ -215,6 +221,13 @@ class Settings:
     )
     cors_allowed_origins: tuple[str, ...] = _key(
         "json", "[]", "Origins whose pages may call the status API.", convert=_origins
+    )
+    link_signing_key: str = _key(
+        "string",
+        "",
+        "Signs share links; a change makes all links of before invalid.",
+        secret=True,
+        convert=_signing_key,
     )
     heartbeat_seconds: float = _key(
         "number",

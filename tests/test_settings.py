@@ -41,7 +41,10 @@ class SettingsTests(SynchronousTestCase):
             self.assertIn(setting.type, ("string", "number", "boolean", "json"))
             self.assertTrue(setting.description.endswith("."), setting.key)
             setting.parse(None)
-        self.assertEqual([s.key for s in catalogue.values() if s.secret], ["inlets_shared_token"])
+        self.assertEqual(
+            [s.key for s in catalogue.values() if s.secret],
+            ["inlets_shared_token", "link_signing_key"],
+        )
 
     def test_defaults(self) -> None:
         settings = Settings.from_rows({})
@@ -116,6 +119,8 @@ class SettingsTests(SynchronousTestCase):
             self.assertWrong("tunnel_base_domain", text, "")
         for text in ("two words", "schl\u00fcssel", "a\nb"):
             self.assertWrong("inlets_shared_token", text, "printable ASCII")
+        self.assertWrong("link_signing_key", "x" * 31, "32 characters at least")
+        self.assertWrong("link_signing_key", "two words" * 9, "printable ASCII")
 
     def test_port_ranges(self) -> None:
         self.assertEqual(parse_port_range("1-65535"), range(1, 65536))

@@ -108,7 +108,7 @@ async def _set(reactor: Any, arguments: argparse.Namespace) -> None:
     text = _read_value(setting) if arguments.value == "-" else arguments.value
     setting.parse(text)
     if setting.secret and not text:
-        raise UsageError(f"{setting.key} must not be empty: nobody could connect any more")
+        raise UsageError(f"{setting.key} must not be empty: nobody could come in any more")
     async with _table(reactor, arguments) as table:
         await table.set(setting.key, text)
     print(f"{setting.key} = {_shown(setting, text, reveal=False)}")

@@ -8,10 +8,13 @@ go to a new one. A full disk loses lines, not requests.
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 from twisted.logger import Logger
+
+from inletspy.policy.links import PARAMETER
 
 __all__ = ["AccessLog"]
 
@@ -19,6 +22,10 @@ _log = Logger()
 
 #: Lines that are kept while they can't be written, at most.
 _MAX_LINES: Final = 100_000
+
+#: What lets visitors in is no business of those who read the log.
+_SECRET: Final = f"{PARAMETER}=".encode()
+_hide_secrets = re.compile(rb"(?<=" + _SECRET + rb")[^&#]+").sub
 
 
 def _quoted(text: bytes) -> str:
@@ -73,6 +80,8 @@ class AccessLog:
             size: bytes of the answer that were sent, its head included.
             seconds: from its head to the answer's end.
         """
+        if _SECRET in target:
+            target = _hide_secrets(b"***", target)
         if len(self._lines) < _MAX_LINES:
             self._lines.append(
                 f"{self._stamp} {visitor} {_quoted(host) or '-'} {_quoted(method)} "

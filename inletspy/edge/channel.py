@@ -25,6 +25,7 @@ from inletspy.wire.http1 import RequestHead, check_partial_head, parse_request
 
 if TYPE_CHECKING:
     from inletspy.edge.exchange import Exchange
+    from inletspy.edge.login import Login
     from inletspy.edge.resource import EdgeSite
 
 __all__ = ["UNIX", "EdgeChannel"]
@@ -85,7 +86,7 @@ class EdgeChannel(Protocol):
         self._counted = False
         self._connected = False
         self._buffer = b""
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | Login | None = None
         self._request: RequestHead | None = None
         self._body: Body | None = None
         self._discarding = False
@@ -373,6 +374,11 @@ class EdgeChannel(Protocol):
             transport.loseWriteConnection()
 
     # -- the course of an exchange
+
+    def replace_exchange(self, exchange: Exchange) -> None:
+        """Go on with `exchange` in place of the present one."""
+        self._exchange = exchange
+        exchange.start()
 
     def exchange_over(self) -> None:
         """The answer is sent, and nobody waits for more of the request."""

@@ -24,6 +24,8 @@ class Page:
         title: what is wrong.
         text: what to do.
         retry_after: seconds after which to try again; 0 for none.
+        fields: further header lines.
+        for_programs: whether it is said as JSON; None leaves that to the Accept field.
     """
 
     status: int
@@ -31,6 +33,8 @@ class Page:
     title: str
     text: str
     retry_after: int = 0
+    fields: tuple[str, ...] = ()
+    for_programs: bool | None = None
 
 
 UNKNOWN_HOST = Page(
@@ -87,6 +91,55 @@ TOO_MANY_CONNECTIONS = Page(
     "Close some, and try again in a moment.",
     retry_after=10,
 )
+UNINVITED = Page(
+    401,
+    "unauthorized",
+    "This address is for invited visitors",
+    "Ask whoever gave it to you for a link or a password. Programs may send a token, as "
+    "X-Tunnel-Token.",
+)
+LINK_OVER = Page(
+    401,
+    "link_invalid",
+    "This link is not valid any more",
+    "It has expired, or was made for another address. Ask whoever gave it to you for a new one.",
+)
+ADDRESS_REFUSED = Page(
+    403,
+    "address_refused",
+    "Visitors from your address are not let in here",
+    "Ask whoever gave you this address. If the tunnel is yours, see its options --allow and "
+    "--deny.",
+)
+TOO_MANY_GUESSES = Page(
+    429,
+    "too_many_guesses",
+    "Too many wrong passwords from your address",
+    "Wait a moment before you try again.",
+)
+SIGNING_IN_BUSY = Page(
+    503,
+    "too_many_sign_ins",
+    "Too many visitors sign in just now",
+    "Try again in a moment.",
+    retry_after=2,
+)
+#: A share link was used: go on without it.
+COME_IN = Page(303, "come_in", "Come in", "Your browser goes on by itself.")
+#: May a page of another origin ask (the Fetch standard, 4.10)? The answer is the same for
+#: all: it may, with whatever credentials it has itself, but not with a visitor's cookies.
+PREFLIGHT = Page(
+    204,
+    "preflight",
+    "",
+    "",
+    fields=(
+        "Access-Control-Allow-Origin: *",
+        "Access-Control-Allow-Methods: *",
+        "Access-Control-Allow-Headers: *, Authorization",
+        "Access-Control-Max-Age: 600",
+    ),
+)
 
 
 def page_for_fault(status: int, reason: str) -> Page:
@@ -103,18 +156,24 @@ def render(page: Page, accept: bytes | None, *, head_only: bool, keep_alive: boo
         head_only: leave out the body, for HEAD.
         keep_alive: whether the connection goes on.
     """
-    accepted = accept.lower() if accept is not None else b""
-    if b"json" in accepted and b"text/html" not in accepted:
+    as_json = page.for_programs
+    if as_json is None:
+        accepted = accept.lower() if accept is not None else b""
+        as_json = b"json" in accepted and b"text/html" not in accepted
+    if as_json:
         kind = "application/json"
         body = json.dumps({"error": page.error, "title": page.title, "detail": page.text}) + "\n"
     else:
         kind = "text/html; charset=utf-8"
         body = _HTML.format(status=page.status, title=escape(page.title), text=escape(page.text))
-    content = body.encode()
+    content = body.encode() if page.status != HTTPStatus.NO_CONTENT else b""
     lines = [
         f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(content)}",
+        *page.fields,
+    ]
+    if content:
+        lines += [f"Content-Type: {kind}", f"Content-Length: {len(content)}"]
+    lines += [
         "Cache-Control: no-store",
         "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'",
         "X-Content-Type-Options: nosniff",

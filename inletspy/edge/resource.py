@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,9 @@ from inletspy.edge import pages
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.channel import UNIX, EdgeChannel
 from inletspy.edge.exchange import Exchange
+from inletspy.edge.login import Login
 from inletspy.edge.upstreams import UpstreamPool
+from inletspy.edge.visits import Visits
 from inletspy.interfaces import ISettings, ISnapshot
 from inletspy.policy.names import base_label
 from inletspy.policy.quotas import AddressQuota
@@ -46,12 +49,20 @@ class HostProxyResource(Resource):
         settings: the settings in force.
         routes: who serves which name.
         public_url: scheme, host and port that the outside sees.
+        visits: lets visitors in where not everybody may come.
     """
 
     isLeaf = True
 
-    def __init__(self, settings: ISettings, routes: RouteTable[Service], public_url: str) -> None:
+    def __init__(
+        self,
+        settings: ISettings,
+        routes: RouteTable[Service],
+        public_url: str,
+        visits: Visits,
+    ) -> None:
         super().__init__()
+        self._visits = visits
         self._settings = settings
         self._routes = routes
         url = urlsplit(public_url)
@@ -61,7 +72,7 @@ class HostProxyResource(Resource):
         self._id_count = 0
         self.pools: set[UpstreamPool] = set()
 
-    def exchange(self, channel: EdgeChannel, request: RequestHead) -> Exchange | None:
+    def exchange(self, channel: EdgeChannel, request: RequestHead) -> Exchange | Login | None:
         """The exchange for a request; None if a page has answered it already."""
         route = self._routes.names.get(request.host.decode("latin-1"))
         if route is not None:
@@ -77,6 +88,12 @@ class HostProxyResource(Resource):
         if not service.dialable:
             channel.answer_page(pages.NO_PORT)
             return None
+        if service.rule is not None:
+            admit = partial(self._admit, channel, service)
+            return self._visits.enter(channel, request, service, service.rule, admit)
+        return self._admit(channel, service, request)
+
+    def _admit(self, channel: EdgeChannel, service: Service, request: RequestHead) -> Exchange:
         pool = service.pool
         if pool is None:
             base_domain = self._settings.current.tunnel_base_domain
@@ -238,7 +255,7 @@ class EdgeSite(Site):
 
     def count_visitor(self, address: str) -> bool:
         """Count a connection; False if its address has too many. Proxies may have any."""
-        return self._quota.take(address, exempt=self._is_proxy(address))
+        return self._quota.take(address, exempt=self.is_proxy(address))
 
     def forget_visitor(self, address: str) -> None:
         """A counted connection has ended."""
@@ -248,10 +265,11 @@ class EdgeSite(Site):
         """Whether the visitor is a proxy whose word on forwarding is believed."""
         networks = self.settings.current.trusted_proxies
         if channel.trust is None or channel.trust[0] is not networks:
-            channel.trust = (networks, self._is_proxy(channel.address))
+            channel.trust = (networks, self.is_proxy(channel.address))
         return channel.trust[1]
 
-    def _is_proxy(self, address: str) -> bool:
+    def is_proxy(self, address: str) -> bool:
+        """Whether an address is a trusted proxy's."""
         if address == UNIX:  # which only programs of this machine can reach
             return True
         networks = self.settings.current.trusted_proxies

@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory
 
 from inletspy.errors import ClientAway, StreamReset
 from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.visits import read_address
 from inletspy.tunnel.session import Service
 from inletspy.tunnel.splice import SpliceEnd, splice
 
@@ -34,6 +35,10 @@ class _Visitor(SpliceEnd):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
         peer = transport.getPeer()
+        rule = self._service.rule
+        if rule is not None and not rule.admits(read_address(peer.host)):
+            transport.abortConnection()
+            return
         if not self._quota.take(peer.host):
             transport.abortConnection()
             return

@@ -116,12 +116,13 @@ class SettingsTable:
     async def seed(self, config: ServerConfig) -> None:
         """Add the keys that are missing, and what a first start chooses for them.
 
-        A key that is there stays as it is; only a token or base domain that is empty is
+        A key that is there stays as it is; only a secret or base domain that is empty is
         filled in.
         """
         wanted = {
             "inlets_shared_token": config.seed_token or secrets.token_urlsafe(32),
             "tunnel_base_domain": config.domain,
+            "link_signing_key": secrets.token_urlsafe(32),
         }
         chosen = {**wanted, **DEVELOPMENT} if is_development(config.domain) else wanted
 

@@ -22,6 +22,7 @@ from inletspy.observers import Observers
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy
+from inletspy.policy.visits import VisitRule
 from inletspy.settings import Settings
 from inletspy.tunnel.grants import Grants, PublicAddress, PublicPorts
 from inletspy.tunnel.session import Service, Session
@@ -149,8 +150,10 @@ class Admission:
             raise Refused(Code.INVALID, str(error)) from error
         if (address.scheme == "tcp") != (offer.proto == "tcp"):
             raise Refused(Code.INVALID, f"{offer.upstream} is no {offer.proto} upstream")
+        rule = VisitRule.read(offer.proto, offer.options)
         number = next(number for number in count(1) if number not in services)
         service = services[number] = Service(session, number, offer, address)  # it counts already
+        service.rule = rule
         try:
             await self._grants.grant(service, proof)
             if services.get(number) is not service:  # given up, while others were asked

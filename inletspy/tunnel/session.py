@@ -22,6 +22,7 @@ from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import Holder
 from inletspy.policy.tokens import Credential, Owner
+from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
 from inletspy.wire.control import Grant, ServiceOffer, Welcome, error_message
@@ -45,6 +46,8 @@ class Service:
         port: the public port of a TCP service, else 0.
         public_url: where visitors reach it.
         pool: what the edge keeps for it between requests; the edge's own.
+        rule: who may visit it; None for everybody.
+        visitors: what the edge remembers of visitors whom it let in; the edge's own.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Service:
         self.port = 0
         self.public_url = ""
         self.pool: Any = None
+        self.rule: VisitRule | None = None
+        self.visitors: set[bytes] = set()
 
     @property
     def holder(self) -> Holder | None:

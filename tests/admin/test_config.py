@@ -127,7 +127,7 @@ class ConfigTests(CommandTestCase):
     def test_a_token_can_not_be_emptied(self) -> None:
         for value, stdin in (("", ""), ("-", "\n")):
             ran = self.run_config("set", "inlets_shared_token", value, stdin=stdin)
-            self.assertRefused(ran, 2, "inlets_shared_token", "nobody could connect")
+            self.assertRefused(ran, 2, "inlets_shared_token", "nobody could come in")
 
     def test_a_value_from_standard_input(self) -> None:
         key = "inlets_shared_token"

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.edge.tcp import PublicPorts
 from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.endpoint import eager
 from tests.edge.tunnels import Tunnel
 from tests.peers import CUT, FINISHED, Peer, PeerFactory, Upstream, listen, reactor, until
@@ -235,6 +236,20 @@ class HalfCloseTests(PortTestCase):
 
 class PortTests(PortTestCase):
     """Opening and closing."""
+
+    async def test_visitors_that_may_not_come(self) -> None:
+        for options, let_in in (
+            ({"deny": ["127.0.0.0/8"]}, False),
+            ({"allow": ["10.0.0.0/8"]}, False),
+            ({"allow": ["127.0.0.1"], "deny": ["10.0.0.0/8"]}, True),
+        ):
+            self.tunnel.service.rule = VisitRule.read("tcp", options)
+            if let_in:
+                await self.joined()
+            else:
+                visitor = await self.visit()
+                self.assertEqual(await visitor.ended(), CUT)
+                self.assertEqual(self.upstream.peers, [])
 
     async def test_closed_port_keeps_its_connections(self) -> None:
         visitor, upstream = await self.joined()

@@ -12,15 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Connection
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from inletspy.client.relay import Relay
 from inletspy.edge.accesslog import AccessLog
+from inletspy.edge.passwords import InThread
 from inletspy.edge.resource import EdgeSite, HostProxyResource
+from inletspy.edge.visits import Visits
 from inletspy.errors import ResetCode, StreamReset
 from inletspy.interfaces import ISettings
 from inletspy.policy.addresses import UpstreamAddress
@@ -194,11 +198,18 @@ class Edge:
         **settings: Any,
     ) -> None:
         self.settings = FixedSettings(**settings)
+        #: Seconds since the epoch, for links and guesses; it stands still.
+        self.now = 1_800_000_000.0
+        #: Runs what is slow; see `inletspy.edge.passwords.InThread`.
+        self.in_thread: InThread = deferToThread
         self.routes: RouteTable[Service] = RouteTable(
             reactor.seconds, lambda: self.settings.current.name_lease_seconds
         )
         self.quota = AddressQuota(lambda: self.settings.current.connections_per_address)
-        self.resource = HostProxyResource(self.settings, self.routes, public_url)
+        visits = Visits(
+            self.settings, self._in_thread, secure=public_url.startswith("https:"), now=self._now
+        )
+        self.resource = HostProxyResource(self.settings, self.routes, public_url, visits)
         self.site = EdgeSite(
             self.resource, reactor, self.settings, self.quota, access_log, max_connections
         )
@@ -208,6 +219,12 @@ class Edge:
         case.addCleanup(self._end)
         # Runs first: visitors go before the edge does.
         self.visitors = PeerFactory(case)
+
+    def _now(self) -> float:
+        return self.now
+
+    def _in_thread(self, *call: Any) -> Deferred[Any]:
+        return self.in_thread(*call)
 
     def serve(self, hostname: str, tunnel: Tunnel) -> None:
         """Lead requests for `hostname` through a tunnel."""

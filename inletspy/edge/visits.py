@@ -1,0 +1,417 @@
+"""Visitors of services that are not for everybody: asked, let in, or turned away.
+
+`Visits` holds each request against its service's rule before anything of it reaches the
+tunnel, and takes out what it was let in by: the upstream never sees the tunnel's own
+credentials. What the rules are, `inletspy.policy.visits` knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import ISSLTransport
+
+from inletspy.edge import pages
+from inletspy.edge.login import Login
+from inletspy.edge.passwords import InThread, PasswordChecks
+from inletspy.interfaces import ISettings
+from inletspy.policy.guesses import Guesses
+from inletspy.policy.links import PARAMETER, link_end
+from inletspy.policy.visits import (
+    MAX_CREDENTIAL,
+    VisitRule,
+    block_of,
+    credential_bytes,
+    read_address,
+    token_digest,
+)
+from inletspy.wire.cookies import cookie_values, without_cookies
+from inletspy.wire.http1 import RequestHead
+
+if TYPE_CHECKING:
+    from inletspy.edge.channel import EdgeChannel
+    from inletspy.edge.exchange import Exchange
+    from inletspy.tunnel.session import Service
+
+__all__ = ["Visits"]
+
+#: The cookie of visitors with a share link. Only the host itself can set one whose name
+#: begins like the first (RFC 6265bis, 4.1.3.2), and only over https.
+_SECURE_COOKIE: Final = "__Host-tunnel_visit"
+_COOKIE: Final = "tunnel_visit"
+_COOKIES: Final = frozenset((_SECURE_COOKIE.encode(), _COOKIE.encode()))
+_TOKEN_FIELD: Final = b"x-tunnel-token"
+_PARAMETER: Final = PARAMETER.encode() + b"="
+#: Cookies and addresses that are looked at in one request, at most.
+_MAX_TRIED: Final = 16
+#: The longest credentials of Basic authentication that can be right, in base64.
+_MAX_BASIC: Final = (2 * MAX_CREDENTIAL + 1) * 4 // 3 + 4
+
+
+class _Visit:
+    """One request, as far as it matters who makes it.
+
+    Attributes:
+        fields: the values of each field, by its name in lower case.
+        address: where the visitor comes from; None if that is not known.
+        secure: whether the visitor speaks TLS.
+        link_token: the token of a share link, where the target has one.
+        target: the target without it.
+    """
+
+    def __init__(
+        self, channel: EdgeChannel, request: RequestHead, service: Service, secure: bool
+    ) -> None:
+        self.channel = channel
+        self.request = request
+        self.service = service
+        self.fields: dict[bytes, list[bytes]] = {}
+        for line in request.lines.split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            self.fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+        self.link_token, self.target = _without_token(request.target)
+        self.address = read_address(channel.address)
+        self.secure = secure or ISSLTransport.providedBy(channel.transport)
+        if channel.site.trusts(channel):
+            self._believe_proxy(channel)
+
+    def _believe_proxy(self, channel: EdgeChannel) -> None:
+        scheme = self.last(b"x-forwarded-proto")
+        if scheme:
+            self.secure = scheme.lower() == b"https"
+        listed = b",".join(self.fields.get(b"x-forwarded-for", [])).split(b",")
+        # The last is what the proxy itself saw; those before it may be made up, unless it
+        # was another trusted proxy that the proxy saw.
+        for text in listed[: -_MAX_TRIED - 1 : -1]:
+            if not text.strip():
+                continue
+            self.address = read_address(text.strip().decode("latin-1"))
+            if self.address is None or not channel.site.is_proxy(str(self.address)):
+                break
+
+    def last(self, name: bytes) -> bytes:
+        """The last item of a field that is a list; empty if there is none."""
+        return self.fields.get(name, [b""])[-1].rpartition(b",")[2].strip(b" \t")
+
+    def only(self, name: bytes) -> bytes:
+        """The value of a field that is there once; empty otherwise."""
+        values = self.fields.get(name, [])
+        return values[0] if len(values) == 1 else b""
+
+    @property
+    def loads_page(self) -> bool:
+        """Whether a person is to see the answer, rather than a program."""
+        mode = self.only(b"sec-fetch-mode")
+        if self.request.upgrade or (mode and mode != b"navigate"):
+            return False
+        return bool(mode) or b"text/html" in self.only(b"accept").lower()
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page of another origin may ask."""
+        return (
+            self.request.method == b"OPTIONS"
+            and b"origin" in self.fields
+            and b"access-control-request-method" in self.fields
+        )
+
+    @property
+    def key(self) -> Hashable:
+        """By what wrong guesses are counted."""
+        return self.service.hostname, block_of(self.address)
+
+
+class Visits:
+    """Holds requests against the rules of their services.
+
+    Args:
+        settings: the settings in force.
+        in_thread: runs a function in a thread.
+        secure: whether the outside speaks TLS, where no proxy says what is spoken.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: ISettings,
+        in_thread: InThread,
+        *,
+        secure: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._passwords = PasswordChecks(in_thread)
+        self._secure = secure
+        self._now = now
+        self._guesses = Guesses(now)
+
+    def enter(
+        self,
+        channel: EdgeChannel,
+        request: RequestHead,
+        service: Service,
+        rule: VisitRule,
+        exchange: Callable[[RequestHead], Exchange],
+    ) -> Exchange | Login | None:
+        """What becomes of a request for a service with a rule.
+
+        Args:
+            channel: the visitor's.
+            request: its head.
+            service: what it is for.
+            rule: the service's.
+            exchange: makes the exchange for a visitor who may come in, with the head as
+                the upstream may see it.
+
+        Returns:
+            None if the visitor has been answered already.
+        """
+        visit = _Visit(channel, request, service, self._secure)
+        if not rule.admits(visit.address):
+            self._answer(visit, pages.ADDRESS_REFUSED)
+            return None
+        if not rule.asks:
+            return exchange(request)
+        if visit.is_preflight:
+            channel.answer_page(pages.PREFLIGHT)
+            return None
+        redeems = rule.private and visit.link_token and self._may_redirect(request)
+        if redeems:
+            end = self._link_end(visit, visit.link_token)
+            if end is not None:
+                self._come_in(visit, self._cookie(visit, end))
+                return None
+        admitted = self._knows(visit, rule) or self._try_tokens(visit, rule)
+        if isinstance(admitted, pages.Page):
+            self._answer(visit, admitted)
+            return None
+        if admitted:
+            if redeems:  # by an old link, and let in already
+                self._come_in(visit)
+                return None
+            return exchange(_stripped(visit, rule))
+        return self._try_password(
+            visit, rule, pages.LINK_OVER if redeems else pages.UNINVITED, exchange
+        )
+
+    # -- share links
+
+    def _link_end(self, visit: _Visit, token: bytes) -> int | None:
+        return link_end(
+            token,
+            self._settings.current.link_signing_key,
+            visit.service.hostname,
+            visit.service.session.owner.name,
+            self._now(),
+        )
+
+    @staticmethod
+    def _may_redirect(request: RequestHead) -> bool:
+        return request.method in (b"GET", b"HEAD") and not request.upgrade
+
+    def _come_in(self, visit: _Visit, *fields: str) -> None:
+        """Have the visitor ask again, without the token in the address."""
+        fields += (f"Location: {_location(visit.target)}", "Referrer-Policy: no-referrer")
+        visit.channel.answer_page(replace(pages.COME_IN, fields=fields))
+
+    def _cookie(self, visit: _Visit, end: int) -> str:
+        name = _SECURE_COOKIE if visit.secure else _COOKIE
+        cookie = (
+            f"Set-Cookie: {name}={visit.link_token.decode('ascii')}; Path=/; "
+            f"Max-Age={math.ceil(end - self._now())}; HttpOnly; SameSite=Lax"
+        )
+        return f"{cookie}; Secure" if visit.secure else cookie
+
+    # -- what a visitor may prove to be welcome by
+
+    def _knows(self, visit: _Visit, rule: VisitRule) -> bool:
+        """Whether the visitor has a link, or comes with what was right before."""
+        if rule.private:
+            given = [
+                value
+                for cookie in visit.fields.get(b"cookie", [])
+                for value in cookie_values(cookie, _COOKIES)
+            ]
+            given = [*given[:_MAX_TRIED], visit.only(_TOKEN_FIELD)]
+            if any(self._link_end(visit, token) is not None for token in given):
+                return True
+        remembered = visit.service.visitors
+        if not remembered:
+            return False
+        if any(token_digest(token) in remembered for token in _tokens(visit)):
+            return True
+        basic = _basic(visit.only(b"authorization")) if rule.accounts else None
+        if basic is not None:
+            mark = self._passwords.mark(rule.account_of(basic[0]), basic[1])
+            return mark in remembered
+        return False
+
+    def _try_tokens(self, visit: _Visit, rule: VisitRule) -> bool | pages.Page:
+        """True if one is right; a page if the visitor has to wait before trying."""
+        for token in _tokens(visit) if rule.tokens else ():
+            wait = self._guesses.wait(visit.key)
+            if wait:
+                return _slow_down(wait)
+            if rule.has_token(token):
+                visit.service.visitors.add(token_digest(token))
+                return True
+            self._guesses.guessed(visit.key)
+        return False
+
+    def _try_password(
+        self,
+        visit: _Visit,
+        rule: VisitRule,
+        refusal: pages.Page,
+        exchange: Callable[[RequestHead], Exchange],
+    ) -> Login | None:
+        """A request that waits until the visitor's password is checked, if there is one."""
+        refusal = self._refusal(visit, rule, refusal)
+        basic = _basic(visit.only(b"authorization")) if rule.accounts else None
+        if basic is None:
+            visit.channel.answer_page(refusal)
+            return None
+        user, password = basic
+        account = rule.account_of(user)
+        mark = self._passwords.mark(account, password)
+        first = not self._passwords.under_way(mark)
+        if first:
+            wait = self._guesses.wait(visit.key)
+            if wait or self._passwords.full:
+                self._answer(visit, _slow_down(wait) if wait else pages.SIGNING_IN_BUSY)
+                return None
+            self._guesses.guessed(visit.key)
+
+        def begin(tell: Callable[[bool], None]) -> None:
+            def checked(right: bool) -> None:
+                if right:
+                    visit.service.visitors.add(mark)
+                    if first:
+                        self._guesses.was_right(visit.key)
+                tell(right)
+
+            self._passwords.check(mark, account, password, checked)
+
+        admit = partial(exchange, _stripped(visit, rule))
+        return Login(visit.channel, visit.request, begin, admit, refusal)
+
+    # -- answers
+
+    def _refusal(self, visit: _Visit, rule: VisitRule, page: pages.Page) -> pages.Page:
+        challenges = []
+        if rule.accounts:
+            challenges.append('WWW-Authenticate: Basic realm="tunnel", charset="UTF-8"')
+        if rule.tokens or not challenges:
+            challenges.append('WWW-Authenticate: Bearer realm="tunnel"')
+        return _for(visit, replace(page, fields=tuple(challenges)))
+
+    def _answer(self, visit: _Visit, page: pages.Page) -> None:
+        visit.channel.answer_page(_for(visit, page))
+
+
+def _for(visit: _Visit, page: pages.Page) -> pages.Page:
+    """The page in the form that suits who asks."""
+    if visit.loads_page:
+        return replace(page, for_programs=False)
+    # A page of another origin may know why, too: nothing in the answer is secret.
+    fields = (*page.fields, "Access-Control-Allow-Origin: *")
+    return replace(page, for_programs=True, fields=fields)
+
+
+def _slow_down(wait: float) -> pages.Page:
+    return replace(pages.TOO_MANY_GUESSES, retry_after=math.ceil(wait))
+
+
+def _tokens(visit: _Visit) -> list[bytes]:
+    """The tokens that came with a request, one a field at most."""
+    given = [visit.only(_TOKEN_FIELD), _bearer(visit.only(b"authorization"))]
+    return [token for token in given if 0 < len(token) <= MAX_CREDENTIAL]
+
+
+def _bearer(authorization: bytes) -> bytes:
+    """The token in an Authorization field (RFC 6750, 2.1); empty if there is none."""
+    scheme, _, token = authorization.partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+def _basic(authorization: bytes) -> tuple[bytes, bytes] | None:
+    """User and password in an Authorization field (RFC 7617, 2); None if there are none.
+
+    What is too long for both is not looked at.
+    """
+    scheme, _, coded = authorization.partition(b" ")
+    coded = coded.strip(b" ")
+    if scheme.lower() != b"basic" or len(coded) > _MAX_BASIC:
+        return None
+    try:
+        text = base64.b64decode(coded, validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        return None
+    user, colon, password = map(credential_bytes, text.partition(":"))
+    return (user, password) if colon and len(password) <= MAX_CREDENTIAL else None
+
+
+def _stripped(visit: _Visit, rule: VisitRule) -> RequestHead:
+    """The request without what is for the tunnel and not for the upstream."""
+    request = visit.request
+    authorizations = visit.fields.get(b"authorization", [])
+    left_out = {_TOKEN_FIELD}
+    if any(_is_own(value, rule) for value in authorizations):
+        left_out.add(b"authorization")
+    lines = []
+    for line in request.lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        lower = name.lower()
+        if lower == b"cookie" and cookie_values(value, _COOKIES):
+            cookies = without_cookies(value, _COOKIES)
+            if cookies:
+                lines.append(name + b": " + cookies)
+        elif lower not in left_out:
+            lines.append(line)
+    kept = b"".join(line + b"\r\n" for line in lines)
+    target = visit.target if rule.private else request.target
+    if kept == request.lines and target == request.target:
+        return request
+    return RequestHead(request.method, target, request.minor, kept)
+
+
+def _is_own(authorization: bytes, rule: VisitRule) -> bool:
+    """Whether an Authorization field is, or may be, for the tunnel."""
+    if rule.accounts and authorization[:5].lower() == b"basic":
+        return True
+    return rule.has_token(_bearer(authorization))
+
+
+def _without_token(target: bytes) -> tuple[bytes, bytes]:
+    """The token of a share link in a request's target, and the target without it."""
+    if _PARAMETER not in target:
+        return b"", target
+    path, _, query = target.partition(b"?")
+    token = b""
+    kept = []
+    for item in query.split(b"&"):
+        if item.startswith(_PARAMETER):
+            token = item[len(_PARAMETER) :]
+        else:
+            kept.append(item)
+    query = b"&".join(kept)
+    return token, path + b"?" + query if query else path
+
+
+def _location(target: bytes) -> str:
+    """A target as a Location that leads to the same host, whatever stands in it."""
+    if target[:1] != b"/":  # the absolute form; its host is the one that is asked already
+        rest = target.partition(b"://")[2]
+        start = min(i for i in (rest.find(b"/"), rest.find(b"?"), len(rest)) if i >= 0)
+        target = rest[start:]
+        if target[:1] != b"/":
+            target = b"/" + target
+    if target[1:2] in (b"/", b"\\"):  # a host would follow, to a browser
+        target = b"/." + target
+    return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in target)

@@ -1,0 +1,69 @@
+"""Share links: signed leave to visit one name of one owner until some time.
+
+A token is made with the server's key and checked with it; nothing is stored. It says
+when it ends, and is good for the exact hostname and owner that it was made for. How it
+travels (a link, a cookie, a header) is the edge's business.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from typing import Final
+
+__all__ = ["LONGEST_LINK", "PARAMETER", "link_end", "link_with", "new_link_token"]
+
+#: The query parameter by which a link carries its token.
+PARAMETER: Final = "tunnel_token"
+#: How long a link may last, in seconds; a token can't be taken back by itself.
+LONGEST_LINK: Final = 90 * 86400
+
+_match_token = re.compile(rb"1\.([0-9]{1,12})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{43})").fullmatch
+
+
+def new_link_token(key: str, hostname: str, owner: str, end: int) -> str:
+    """Leave to visit.
+
+    Args:
+        key: the server's; secret, not empty.
+        hostname: the full name of the service.
+        owner: whose the name is.
+        end: when the leave is over, in seconds since the epoch.
+    """
+    text = f"1.{end}.{secrets.token_urlsafe(12)}"
+    return f"{text}.{_signature(key, text, hostname, owner)}"
+
+
+def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> int | None:
+    """When the leave that a token stands for is over; None if it is no good.
+
+    Args:
+        token: as it came, from whomever.
+        key: the server's.
+        hostname: the name that is visited.
+        owner: whose that name is now.
+        now: the time in seconds since the epoch.
+    """
+    match = _match_token(token)
+    if match is None or not key:
+        return None
+    text, _, signature = token.decode("ascii").rpartition(".")
+    if not hmac.compare_digest(signature, _signature(key, text, hostname, owner)):
+        return None
+    end = int(match[1])
+    return end if now < end <= now + LONGEST_LINK + 60 else None
+
+
+def link_with(url: str, token: str) -> str:
+    """The link that brings a token along to a public address."""
+    return f"{url.rstrip('/')}/?{PARAMETER}={token}"
+
+
+def _signature(key: str, text: str, hostname: str, owner: str) -> str:
+    # No two different lists of these make the same text: none of the parts has a line feed.
+    message = "\n".join(("inletspy share link", text, hostname, owner)).encode()
+    digest = hmac.digest(key.encode(), message, hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
