@@ -19,11 +19,20 @@ from twisted.python.failure import Failure
 
 from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
+from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
 from inletspy.policy.tokens import Credential, TokenPolicy, bearer_token
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
-from inletspy.wire.control import Grant, Hello, ServiceOffer, error_message, read_text
+from inletspy.wire.control import (
+    Grant,
+    Hello,
+    ServiceOffer,
+    ShareLink,
+    ShareWish,
+    error_message,
+    read_text,
+)
 from inletspy.wire.frames import SUBPROTOCOL, NativeMux
 
 __all__ = ["PATH", "ControlPlane"]
@@ -309,11 +318,34 @@ class ControlPlane:
             self.admission.remove_service(session, name)
             # From here on the client hears no more of its number.
             session.send_control({"type": "service_removed", "name": name})
+        elif kind == "share":
+            self._share(session, ShareWish.read(message))
         elif kind == "goaway":
             session.drain("as the client asked")
         elif kind == "hello":
             raise ProtocolViolation("a second hello")
         # What later versions say is none of this one's business.
+
+    def _share(self, session: Session, wish: ShareWish) -> None:
+        """Make a link to a private service of the session, or say why there is none."""
+        service = next((s for s in session.services.values() if s.offer.name == wish.service), None)
+        key = self.settings.current.link_signing_key
+        if service is None or not service.public_url:
+            session.notice("no link: there is no such service")
+        elif service.rule is None or not service.rule.private:
+            session.notice("no link: the service is not private (--private-http)")
+        elif not 0 < wish.seconds <= LONGEST_LINK:
+            session.notice(f"no link: it may last {LONGEST_LINK // 86400} days at most")
+        elif not key:
+            session.notice(
+                "no link: the server has no key to sign it with; its operator can set one with "
+                "`inletspy config set link_signing_key -`"
+            )
+        else:
+            end = int(self.clock.seconds()) + wish.seconds
+            token = new_link_token(key, service.hostname, session.owner.name, end)
+            url = link_with(service.public_url, token)
+            session.send_control(ShareLink(wish.service, url, end).message())
 
     async def _add_service(self, session: Session, offer: ServiceOffer) -> None:
         try:

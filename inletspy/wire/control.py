@@ -19,6 +19,8 @@ __all__ = [
     "Hello",
     "Resume",
     "ServiceOffer",
+    "ShareLink",
+    "ShareWish",
     "Welcome",
     "error_message",
     "read_error",
@@ -294,6 +296,61 @@ class Welcome:
             "key": self.key,
             "heartbeat": self.heartbeat,
             "services": [grant.message() for grant in self.services],
+        }
+
+
+@dataclass(frozen=True)
+class ShareWish:
+    """What a client asks a link for: a private service of its own, and for how long.
+
+    Attributes:
+        service: the client's name for it.
+        seconds: how long the link is to last.
+    """
+
+    service: str
+    seconds: int
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> ShareWish:
+        """Read a `share`; raises ProtocolViolation."""
+        return cls(read_text(message, "service"), _read_number(message, "seconds", 1 << 32))
+
+    def message(self) -> dict[str, Any]:
+        """The wish as it is sent."""
+        return {"type": "share", "service": self.service, "seconds": self.seconds}
+
+
+@dataclass(frozen=True)
+class ShareLink:
+    """The server's answer to `share`: a link that lets visitors in.
+
+    Attributes:
+        service: the client's name for what it leads to.
+        url: the link; secret.
+        expires: when it ends, in seconds since the epoch.
+    """
+
+    service: str
+    url: str = field(repr=False)
+    expires: int
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> ShareLink:
+        """Read a `shared`; raises ProtocolViolation."""
+        return cls(
+            read_text(message, "service"),
+            read_text(message, "url"),
+            _read_number(message, "expires", 1 << 37),
+        )
+
+    def message(self) -> dict[str, Any]:
+        """The answer as it is sent."""
+        return {
+            "type": "shared",
+            "service": self.service,
+            "url": self.url,
+            "expires": self.expires,
         }
 
 

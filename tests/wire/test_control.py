@@ -16,6 +16,8 @@ from inletspy.wire.control import (
     Hello,
     Resume,
     ServiceOffer,
+    ShareLink,
+    ShareWish,
     Welcome,
     error_message,
     read_error,
@@ -252,6 +254,22 @@ class ErrorTests(ControlTestCase):
             self.assertViolates(read_error, good, code=value)
 
 
+class ShareTests(ControlTestCase):
+    def test_there_and_back(self) -> None:
+        for message in (ShareWish("web", 7200), ShareLink("web", "https://a.b/?x=y", 1 << 32)):
+            self.assertEqual(type(message).read(sent(message.message())), message)
+        self.assertNotIn("https", repr(ShareLink("web", "https://a.b/?x=y", 1)))
+
+    def test_wrong_types(self) -> None:
+        wish = {"service": "web", "seconds": 1}
+        self.assertMissed(ShareWish.read, wish, "service", "seconds")
+        link = {"service": "web", "url": "https://a.b", "expires": 1}
+        self.assertMissed(ShareLink.read, link, "service", "url", "expires")
+        for value in (-1, 1.5, True, "1", 1 << 40):
+            self.assertViolates(ShareWish.read, wish, seconds=value)
+            self.assertViolates(ShareLink.read, link, expires=value)
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda items: st.lists(items, max_size=3) | st.dictionaries(st.text(max_size=3), items),
@@ -260,6 +278,7 @@ _json = st.recursive(
 _keys = st.sampled_from(
     [
         *("version", "client_id", "services", "resume", "session", "key", "received", "heartbeat"),
+        *("service", "seconds", "url", "expires"),
         *("name", "proto", "upstream", "hostname", "remote_port", "options", "message", "code"),
     ]
 )
@@ -269,7 +288,10 @@ class PropertyTests(TestCase):
     @repeatable
     @given(st.dictionaries(_keys, _json, max_size=4), st.sampled_from([HELLO, WELCOME, {}]))
     def test_whatever_is_said(self, fields: dict[str, Any], message: dict[str, Any]) -> None:
-        for read in (Hello.read, Welcome.read, ServiceOffer.read, Grant.read, read_error):
+        for read in (
+            *(Hello.read, Welcome.read, ServiceOffer.read, Grant.read, read_error),
+            *(ShareWish.read, ShareLink.read),
+        ):
             for said in ({**message, **fields}, {**message, "services": [fields]}):
                 try:
                     read(said)
