@@ -38,7 +38,7 @@ from tests.system.inlets import (
     rows,
 )
 from tests.system.processes import TIMEOUT, ServerProcess, reactor
-from tests.system.test_tap_configs import certificate
+from tests.system.samples import certificate
 
 JSON = {"Accept": "application/json"}
 
