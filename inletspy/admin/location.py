@@ -27,7 +27,9 @@ __all__ = ["opened"]
 
 
 @asynccontextmanager
-async def opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[Database]:
+async def opened(
+    reactor: Any, arguments: argparse.Namespace, *, new: bool = False
+) -> AsyncIterator[Database]:
     """Connect to the database, for as long as the context lasts.
 
     An embedded database that does not run is started, and stopped again.
@@ -35,12 +37,13 @@ async def opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[D
     Args:
         reactor: what all of it runs in.
         arguments: may have `data_dir` and `database`.
+        new: whether what is missing is made: an embedded database, its tables.
 
     Raises:
         UsageError: an option is wrong.
         InletspyError: there is no database, or it can't be reached or used.
     """
-    found = locate(arguments, os.environ)
+    found = locate(arguments, os.environ, new=new)
     embedded = EmbeddedPostgres(found, reactor) if isinstance(found, Path) else None
     if embedded is not None:
         # Also after Ctrl-C, which ends the reactor and leaves this function where it is.
@@ -51,6 +54,8 @@ async def opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[D
     database = Database(url, reactor)
     try:
         await database.start()
+        if new:
+            await database.migrate()
         yield database
     except psycopg2.errors.UndefinedTable:
         raise InletspyError(
@@ -64,8 +69,10 @@ async def opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[D
             await embedded.stop()
 
 
-def locate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str | Path:
-    """The database's URL, or the directory of an embedded one.
+def locate(
+    arguments: argparse.Namespace, environ: Mapping[str, str], *, new: bool = False
+) -> str | Path:
+    """The database's URL, or the directory of an embedded one, which is there unless `new`.
 
     Raises:
         UsageError: an option is wrong.
@@ -88,6 +95,8 @@ def locate(arguments: argparse.Namespace, environ: Mapping[str, str]) -> str | P
     try:
         embedded.stat()
     except FileNotFoundError:
+        if new:
+            return embedded
         raise InletspyError(
             f"no server has run with the data directory {config.data_dir} yet; start one"
             " (twistd inletspy), or name a data directory (--data-dir) or a database (--database)"

@@ -124,29 +124,43 @@ class SettingsTable:
             "tunnel_base_domain": config.domain,
             "link_signing_key": secrets.token_urlsafe(32),
         }
-        chosen = {**wanted, **DEVELOPMENT} if is_development(config.domain) else wanted
+        await self.fill(wanted, DEVELOPMENT if is_development(config.domain) else {})
 
-        async def seed(cursor: Cursor) -> None:
+    async def fill(self, wanted: Mapping[str, str], at_first: Mapping[str, str]) -> None:
+        """Add the keys that are missing; what somebody has chosen stays.
+
+        Args:
+            wanted: values for keys that are missing, or for which none was chosen.
+            at_first: values for keys that are missing.
+        """
+
+        async def fill(cursor: Cursor) -> None:
             catalogue = Settings.catalogue()
             await cursor.execute(
-                "SELECT key, COALESCE(value, default_value, '') FROM config_settings"
-                " WHERE key = ANY(%s)",
+                "SELECT key, value, default_value FROM config_settings WHERE key = ANY(%s)",
                 (list(catalogue),),
             )
-            present: Mapping[str, str] = dict(cursor.fetchall())
+            present = {key: (value, default) for key, value, default in cursor.fetchall()}
             # Not for all of them: each statement notifies, even one that changes nothing.
             for key, setting in catalogue.items():
                 if key not in present:
-                    row = _row(setting, chosen.get(key))
+                    row = _row(setting, wanted.get(key, at_first.get(key)))
                     await cursor.execute(f"{INSERT} ON CONFLICT (key) DO NOTHING", row)
-                elif key in wanted and not present[key]:
+                elif key in wanted and not _is_chosen(setting, *present[key]):
                     await cursor.execute(
                         "UPDATE config_settings SET value = %s, updated_at = CURRENT_TIMESTAMP"
-                        " WHERE key = %s AND COALESCE(value, default_value, '') = ''",
-                        (wanted[key], key),
+                        " WHERE key = %s AND value IS NOT DISTINCT FROM %s",
+                        (wanted[key], key, present[key][0]),
                     )
 
-        await self._database.transaction(seed)
+        await self._database.transaction(fill)
+
+
+def _is_chosen(setting: Setting, value: str | None, default: str | None) -> bool:
+    """Whether somebody has decided on a value; a platform may do so by its default."""
+    if value is None:
+        return bool(default) and default != setting.default
+    return bool(value)
 
 
 def _row(setting: Setting, value: str | None) -> tuple[str | None, ...]:
