@@ -21,7 +21,11 @@ from inletspy.tap import Options
 ROOT = Path(inletspy.__file__).parent.parent
 DOCS = ROOT / "docs"
 
-PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench/README.md", *DOCS.glob("*.md"))
+PAGES = (
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
+    *(ROOT / name / "README.md" for name in ("bench", "tap-configs")),
+    *DOCS.glob("*.md"),
+)
 
 
 def page(name: str) -> str:
