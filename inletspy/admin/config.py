@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from inletspy.admin.tables import print_table
 from inletspy.errors import UsageError
 from inletspy.settings import Setting, setting_named
 
@@ -149,28 +150,14 @@ def _as_json(row: StoredSetting, reveal: bool) -> dict[str, Any]:
 
 
 def _print_table(rows: list[StoredSetting], *, verbose: bool, reveal: bool) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
     titles = ["KEY", "VALUE", "", "TYPE", "DEFAULT", "DESCRIPTION"]
-    lines = [titles]
-    styles = ["bold"]
+    lines, styles = [], []
     for row in rows:
         note = "not valid" if row.problem else "default" if row.value is None else ""
         value = _shown(row.setting, row.text, reveal)
         default = _shown(row.setting, row.default, reveal)
         more = [row.setting.type, default, row.setting.description]
-        lines.append([_printable(cell) for cell in (row.setting.key, value, note, *more)])
+        lines.append([row.setting.key, value, note, *more])
         styles.append("red" if row.problem else "dim" if row.value is None else "")
-    if not verbose:
-        lines = [line[:3] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    console = Console(soft_wrap=True, highlight=False)
-    for line, style in zip(lines, styles, strict=True):
-        padded = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        console.print(Text(padded.rstrip(), style=style))
-
-
-def _printable(text: str) -> str:
-    """The text without what would move the cursor or break the table."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    width = len(titles) if verbose else 3
+    print_table(titles[:width], [line[:width] for line in lines], styles)

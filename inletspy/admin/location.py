@@ -59,7 +59,8 @@ async def opened(
         yield database
     except psycopg2.errors.UndefinedTable:
         raise InletspyError(
-            f"the database {database.description} has no settings yet; start a server with it once"
+            f"the database {database.description} lacks what this version needs; start a server "
+            "with it once"
         ) from None
     except psycopg2.Error as error:
         raise InletspyError(f"the database refuses: {first_line(error)}") from error

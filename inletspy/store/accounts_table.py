@@ -53,7 +53,7 @@ class AccountsTable:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def accounts(self) -> Accounts:
         """All that the server needs to know, as it is at one moment."""
@@ -68,11 +68,11 @@ class AccountsTable:
             tokens = {credential.digest: credential for credential in credentials}
             return Accounts(owners, tokens, dict(cursor.fetchall()))
 
-        return await self._database.transaction(read)
+        return await self.database.transaction(read)
 
     async def note_uses(self, moments: Mapping[bytes, datetime]) -> None:
         """Note when tokens, given by their digests, were used last."""
-        await self._database.operation(
+        await self.database.operation(
             "UPDATE inletspy_tokens t SET last_used_at = greatest(t.last_used_at, n.used_at)"
             " FROM unnest(%s::bytea[], %s::timestamptz[]) AS n (digest, used_at)"
             " WHERE t.digest = n.digest",
@@ -115,7 +115,7 @@ class AccountsTable:
                 (owner.name, owner.prefix),
             )
 
-        await self._database.transaction(add)
+        await self.database.transaction(add)
         return owner
 
     async def remove_user(self, name: str) -> None:
@@ -228,7 +228,7 @@ class AccountsTable:
             )
             return str(start)
 
-        return await self._database.transaction(revoke)
+        return await self.database.transaction(revoke)
 
     # -- names
 
@@ -267,7 +267,7 @@ class AccountsTable:
                 raise _no_user(user)
             raise Conflict(f"{plain} is reserved for {holder[0]} already")
 
-        await self._database.transaction(reserve)
+        await self.database.transaction(reserve)
         return plain
 
     async def release_name(self, name: str, base_domain: str = "") -> str:
@@ -280,14 +280,14 @@ class AccountsTable:
     # -- asking
 
     async def _check_user(self, name: str) -> None:
-        if not await self._database.query("SELECT 1 FROM inletspy_users WHERE name = %s", (name,)):
+        if not await self.database.query("SELECT 1 FROM inletspy_users WHERE name = %s", (name,)):
             raise _no_user(name)
 
     async def _change(self, sql: str, *parameters: Any) -> int:
-        return await self._database.operation(sql, parameters)
+        return await self.database.operation(sql, parameters)
 
     async def _rows(self, keys: Sequence[str], sql: str, *parameters: Any) -> list[dict[str, Any]]:
-        rows = await self._database.query(sql, parameters)
+        rows = await self.database.query(sql, parameters)
         return [dict(zip(keys, row, strict=True)) for row in rows]
 
 

@@ -287,7 +287,7 @@ class LocationTests(CommandTestCase):
         url = url_of_new_database()
         (self.folder / "server.json").write_text(json.dumps({"database": url}))
         ran = inletspy_command("config", "list", INLETSPY_DATA_DIR=str(self.folder))
-        self.assertRefused(ran, 1, "has no settings yet", url.split("/")[3].split("?")[0])
+        self.assertRefused(ran, 1, "lacks what this version needs", url.split("/")[3].split("?")[0])
 
     def test_option_over_environment_over_directory(self) -> None:
         (self.folder / "server.json").write_text('{"database": "postgresql:///c?host=/nowhere"}')
