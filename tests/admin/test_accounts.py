@@ -79,8 +79,10 @@ class UserTests(AccountCommandTestCase):
 
 
 class TokenTests(AccountCommandTestCase):
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]
-        return super().setUp().addCallback(lambda _: self.do("user", "add", "alice"))
+    async def asyncSetUp(self) -> None:
+        """Add a user, too."""
+        await super().asyncSetUp()
+        self.do("user", "add", "alice")
 
     def create(self, *words: str) -> str:
         ran = self.inletspy("token", "create", "--user", "alice", *words)
