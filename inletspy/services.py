@@ -226,7 +226,13 @@ class Server(Service):
             now=reactor.seconds,
         )
         site = EdgeSite(
-            HostProxyResource(settings, routes, address.url, visits),
+            HostProxyResource(
+                settings,
+                routes,
+                address.url,
+                visits,
+                lambda hostname: hostname in accounts.current.reserved,
+            ),
             reactor,
             settings,
             quota,

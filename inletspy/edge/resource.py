@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -50,6 +51,7 @@ class HostProxyResource(Resource):
         routes: who serves which name.
         public_url: scheme, host and port that the outside sees.
         visits: lets visitors in where not everybody may come.
+        reserved: whether a hostname is one user's, so that no catch-all gets its requests.
     """
 
     isLeaf = True
@@ -60,11 +62,13 @@ class HostProxyResource(Resource):
         routes: RouteTable[Service],
         public_url: str,
         visits: Visits,
+        reserved: Callable[[str], bool],
     ) -> None:
         super().__init__()
         self._visits = visits
         self._settings = settings
         self._routes = routes
+        self._reserved = reserved
         url = urlsplit(public_url)
         self._scheme = url.scheme.encode()
         self._port = b"%d" % (url.port or (443 if url.scheme == "https" else 80))
@@ -107,7 +111,7 @@ class HostProxyResource(Resource):
             return None
         host = request.host.decode("latin-1")
         base = settings.tunnel_base_domain
-        if base_label(host, base) is not None:
+        if base_label(host, base) is not None or self._reserved(host):
             return None
         return self._routes.catch_all
 

@@ -123,12 +123,10 @@ class NameRules:
         """Why a well-formed hostname can't be the client's; None if it can."""
         label = base_label(hostname, self.base_domain)
         owner = credential.owner
-        reserved = self.accounts.reserved.get(hostname if label is None else label)
+        reserved = self._reserved_for(hostname)
         if reserved is None:
-            reserved = self.accounts.reserved.get(hostname)
-        if reserved is None:
-            holder = self.accounts.owner_of(label) if label is not None else None
-            if holder is not None and holder.name != owner.name:
+            user = self.user_of(hostname)
+            if user not in (None, owner.name):
                 return _not_yours(f"{hostname} belongs to somebody else")
             if label in REFUSED_NAMES or label in self.refused or hostname in self.own_hosts:
                 return _not_yours(f"{hostname} is given to nobody here, as it could mislead")
@@ -153,6 +151,20 @@ class NameRules:
         return _not_yours(
             f"{hostname} is not yours: your names begin with {owner.prefix}-, like {own}"
         )
+
+    def user_of(self, hostname: str) -> str | None:
+        """The name of the user whose alone a hostname is; None if it is nobody's."""
+        reserved = self._reserved_for(hostname)
+        label = base_label(hostname, self.base_domain)
+        if reserved is not None or label is None:
+            return reserved
+        owner = self.accounts.owner_of(label)
+        return owner.name if owner is not None else None
+
+    def _reserved_for(self, hostname: str) -> str | None:
+        label = base_label(hostname, self.base_domain)
+        reserved = self.accounts.reserved
+        return reserved.get(label or hostname) or reserved.get(hostname)
 
     def _own_forms(self, credential: Credential, label: str) -> Iterator[str]:
         """Hostnames made from `label` that may be the owner's."""

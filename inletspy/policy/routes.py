@@ -121,6 +121,12 @@ class Claims(Generic[K, T]):
         if route is not None and route.target is target:
             del self._routes[key]
 
+    def forget(self, key: K) -> None:
+        """Keep a key without target for nobody any more."""
+        route = self._routes.get(key)
+        if route is not None and route.target is None:
+            del self._routes[key]
+
     def kept_for(self, holder: Holder) -> K | None:
         """A key without target that is kept for `holder`, if there is one."""
         now = self._now()

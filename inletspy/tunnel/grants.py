@@ -145,7 +145,11 @@ class Grants:
                 break
             except Taken as taken:
                 other: Service | None = taken.route.target
-                await self._take_over(service, other, proof)
+                if other is None and rules.user_of(hostname) == session.owner.name:
+                    # Kept for somebody since before it became this user's.
+                    self._routes.names.forget(hostname)
+                else:
+                    await self._take_over(service, other, proof)
         else:
             raise self._taken(hostname)
         service.public_url = self._address.http_url(hostname)

@@ -79,8 +79,10 @@ class RoutingTests(TunnelTestCase):
             upstream.send(ok())
             self.assertEqual((await read_head(visitor)).status, 200)
             upstream.close()
-        visitor = await self.visit(request("GET / HTTP/1.1", f"Host: nobody.{DOMAIN}"))
-        self.assertEqual((await read_head(visitor)).status, 404)
+        self.edge.reserved.add("shop.example.com")
+        for host in (f"nobody.{DOMAIN}", "shop.example.com", "SHOP.example.com:80"):
+            visitor = await self.visit(request("GET / HTTP/1.1", f"Host: {host}"))
+            self.assertEqual((await read_head(visitor)).status, 404)
 
     async def test_catch_all_without_any_host(self) -> None:
         """HTTP/1.1 demands a Host, so the upstream gets its own."""

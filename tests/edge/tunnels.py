@@ -209,7 +209,11 @@ class Edge:
         visits = Visits(
             self.settings, self._in_thread, secure=public_url.startswith("https:"), now=self._now
         )
-        self.resource = HostProxyResource(self.settings, self.routes, public_url, visits)
+        #: Names that are one user's, whether served or not.
+        self.reserved: set[str] = set()
+        self.resource = HostProxyResource(
+            self.settings, self.routes, public_url, visits, self.reserved.__contains__
+        )
         self.site = EdgeSite(
             self.resource, reactor, self.settings, self.quota, access_log, max_connections
         )

@@ -63,6 +63,25 @@ class ClaimTests(TestCase):
         self.claims.claim("web", Holder("alice", "laptop"), "second")
         self.assertEqual(self.target("web"), "second")
 
+    def test_kept_for_a_user_with_all_clients(self) -> None:
+        user = Holder("carol", "laptop", one_user=True)
+        self.claims.claim("web", user, "first")
+        desk = Holder("carol", "desk", "db", one_user=True)
+        self.assertTaken("web", desk, "second")
+        self.claims.release("web", "first")
+        for stranger in (BOB, Holder("carol", "desk"), Holder("bob", "laptop", one_user=True)):
+            self.assertTaken("web", stranger, "other")
+        self.claims.claim("web", desk, "second")
+
+    def test_forgotten(self) -> None:
+        self.claims.claim("web", ALICE, "first")
+        self.claims.forget("web")  # of no effect while it has a target
+        self.assertTaken("web", BOB, "second")
+        self.claims.release("web", "first")
+        self.claims.forget("web")
+        self.claims.forget("nothing")
+        self.claims.claim("web", BOB, "second")
+
     def test_free_for_all_after_the_lease(self) -> None:
         self.claims.claim("web", ALICE, "first")
         self.claims.release("web", "first")

@@ -205,6 +205,12 @@ class LeaseTests(OwnersTestCase):
         await old.closed()
         self.assertEqual(list(self.plane.admission.sessions), [new.welcome["session"]])
 
+    async def test_whose_it_becomes_need_not_wait(self) -> None:
+        shared = await self.plane.native(offer(hostname="shop"))
+        self.plane.accounts.reserve("shop", "alice")
+        self.assertEqual((await shared.refused())["code"], "hostname_not_yours")
+        await self.client(ALICES, offer(hostname="shop"))
+
 
 class PortTests(OwnersTestCase):
     def setUp(self) -> None:
