@@ -196,4 +196,4 @@ def _fitted(before: str, label: str, after: str) -> str:
 
 
 def _not_yours(text: str) -> Refused:
-    return Refused(Code.HOSTNAME_NOT_YOURS, f"{text}; choose a name with --name")
+    return Refused(Code.HOSTNAME_NOT_YOURS, f"{text}; choose another with --name")
