@@ -140,6 +140,7 @@ class HelloTests(ControlTestCase):
             Hello("c0ffee", (WEB, DATABASE)),
             Hello("claude-web-user-12", ()),
             Hello("a@b.c:d+e_f-g", (WEB,), Resume("s1", "k1", 7)),
+            Hello("c0ffee", (), derived=True),
         ):
             self.assertEqual(Hello.read(sent(hello.message())), hello)
         self.assertEqual(Hello("c0ffee", (WEB,)).message(), HELLO)
@@ -155,6 +156,13 @@ class HelloTests(ControlTestCase):
         services: tuple[Any, ...] = (None, "a", 1, True, {}, {"name": "web"}, [1], [[]], ["web"])
         for value in (*services, [{}], [None], [*HELLO["services"], None]):
             self.assertViolates(Hello.read, HELLO, services=value)
+
+    def test_only_what_says_so_is_derived(self) -> None:
+        for value in (None, 1, "true", [True], {}):
+            self.assertFalse(Hello.read({**HELLO, "derived": value}).derived)
+            offer = {**WEB.message(), "options": {"derived": value}}
+            self.assertFalse(ServiceOffer.read(offer).derived)
+        self.assertTrue(ServiceOffer.read({**WEB.message(), "options": {"derived": True}}).derived)
 
     def test_other_versions(self) -> None:
         for version in (0, 2, 65_536):
