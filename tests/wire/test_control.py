@@ -158,7 +158,8 @@ class HelloTests(ControlTestCase):
             self.assertViolates(Hello.read, HELLO, services=value)
 
     def test_only_what_says_so_is_derived(self) -> None:
-        for value in (None, 1, "true", [True], {}):
+        values: tuple[Any, ...] = (None, 1, "true", [True], {})
+        for value in values:
             self.assertFalse(Hello.read({**HELLO, "derived": value}).derived)
             offer = {**WEB.message(), "options": {"derived": value}}
             self.assertFalse(ServiceOffer.read(offer).derived)
