@@ -53,7 +53,7 @@ from inletspy.store.settings import StoredSettings
 from inletspy.store.token_file import TokenFile
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import PATH, ControlPlane
-from inletspy.tunnel.endpoint import eager
+from inletspy.tunnel.endpoint import eager, quicken
 from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service as TunnelService
 from inletspy.web.registrations import Registrations
@@ -177,6 +177,7 @@ class Server(Service):
         reactor = self._reactor
         self._directory.take()
         self._ends.append(self._directory.leave)
+        quicken(reactor)
         descriptors = raise_descriptor_limit()
         if not masking.native:
             _log.warn("autobahn's native masker is missing: clients' uploads will be slower")

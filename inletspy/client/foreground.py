@@ -20,6 +20,7 @@ from inletspy.client.config import ClientConfig
 from inletspy.client.dialer import Dialer, ServerAddress, proxy_for
 from inletspy.client.display import Display, json_line, printable
 from inletspy.errors import Refused, ServerUnreachable, StartError, UsageError
+from inletspy.tunnel.endpoint import quicken
 
 __all__ = ["REFUSED", "UNREACHABLE", "USAGE", "carry", "complain", "run"]
 
@@ -85,6 +86,7 @@ def run(
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
 
     async def main(reactor: Any) -> None:
+        quicken(reactor)
         try:
             await job(reactor)
         except Exception as error:

@@ -1,15 +1,20 @@
-"""TCP connections that write at once.
+"""The reactor's way to and from a socket, shortened.
 
 Twisted queues what is written, asks the reactor to tell when the socket takes it, and
 sends it then: three system calls and a round of the reactor where the socket would have
 taken it right away. A reactor wrapped by `eager` makes connections that try the socket
 first and leave to Twisted only what the kernel refuses; everything else about them is
-Twisted's. That rests on two private attributes of its transports. Where they are
-missing, `eager` gives back the reactor as it is.
+Twisted's.
+
+Before it tells a socket of an event, Twisted prepares what a log message would say of
+it: a third of what an event costs. `quicken` has the epoll reactor leave that out.
+
+Both rest on private attributes of Twisted's. Where they are missing, all stays as it is.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +22,7 @@ from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from zope.interface import directlyProvides, providedBy
 
-__all__ = ["eager"]
+__all__ = ["eager", "quicken"]
 
 
 class _WriteAtOnce:
@@ -30,6 +35,7 @@ class _WriteAtOnce:
     disconnected: int
     disconnecting: int
     TLS: bool
+    _aborting: bool
     _tempDataBuffer: list[bytes]
     _writeDisconnected: bool
 
@@ -41,6 +47,7 @@ class _WriteAtOnce:
             or self.TLS
             or self._writeDisconnected
             or self.disconnecting
+            or self._aborting
             or self.disconnected
             or not self.connected
         ):
@@ -107,8 +114,36 @@ class _EagerReactor:
 
 def eager(reactor: Any) -> Any:
     """The reactor, with TCP connections that write at once where that is possible."""
-    supported = hasattr(FileDescriptor(), "_tempDataBuffer") and hasattr(
-        tcp.Connection, "_writeDisconnected"
+    supported = hasattr(FileDescriptor(), "_tempDataBuffer") and all(
+        hasattr(tcp.Connection, name) for name in ("_writeDisconnected", "_aborting")
     )
     # Anything but the reactor that runs, such as a test's, keeps its own connections.
     return _EagerReactor(reactor) if supported and hasattr(reactor, "addReader") else reactor
+
+
+def quicken(reactor: Any) -> None:
+    """Spare the reactor the log context of each event, where that is possible.
+
+    A message that is logged while a socket is told something does not name that socket
+    any more; ours name their modules.
+    """
+    needed = ("_poller", "_selectables", "_doReadOrWrite")
+    if not all(hasattr(reactor, name) for name in needed):
+        return  # no epoll reactor, or one of another version
+    poll = reactor._poller.poll
+    selectables = reactor._selectables
+    tell = reactor._doReadOrWrite
+
+    def iterate(timeout: float | None) -> None:
+        try:
+            events = poll(-1 if timeout is None else timeout, len(selectables))
+        except OSError as error:
+            if error.errno == errno.EINTR:
+                return
+            raise
+        for descriptor, event in events:
+            selectable = selectables.get(descriptor)
+            if selectable is not None:  # else one before it in this round has closed it
+                tell(selectable, descriptor, event)
+
+    reactor.doIteration = iterate

@@ -1,4 +1,4 @@
-"""Connections that write at once, against the installed Twisted."""
+"""Connections that write at once, and events told at once, against the installed Twisted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from twisted.internet import reactor, tcp
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
+from twisted.python import context
 from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
 from twisted.trial import unittest
 
-from inletspy.tunnel.endpoint import eager
+from inletspy.tunnel.endpoint import eager, quicken
 
 
 class Collector(Protocol):
@@ -55,6 +58,14 @@ class EagerTests(unittest.TestCase):
             eager(reactor), "127.0.0.1", port.getHost().port
         ).connect(Factory.forProtocol(Collector))
         return client, await accepted
+
+    async def test_nothing_is_sent_after_an_abort(self) -> None:
+        client, server = await self.connect()
+        transport: Any = client.transport
+        transport.abortConnection()
+        transport.write(b"too late")
+        self.assertIsInstance(await server.ended, ConnectionLost)
+        self.assertEqual(server.received, [])
 
     async def test_what_the_socket_takes_is_sent_within_the_call(self) -> None:
         client, server = await self.connect()
@@ -128,3 +139,84 @@ class EagerTests(unittest.TestCase):
     def test_other_reactors_are_left_as_they_are(self) -> None:
         clock = Clock()
         self.assertIs(eager(clock), clock)
+
+
+class QuickenTests(unittest.TestCase):
+    """The reactor that the tests run in, which is put back as it was."""
+
+    def setUp(self) -> None:
+        if not isinstance(reactor, EPollReactor):
+            raise unittest.SkipTest("needs the epoll reactor")
+        quicken(reactor)
+        self.addCleanup(delattr, reactor, "doIteration")
+
+    async def connect(self, build: Any) -> tuple[Any, Any]:
+        """A client's transport, and the server's protocol, made by `build`."""
+        made: Deferred[Any] = Deferred()
+
+        def build_and_tell() -> Any:
+            protocol = build()
+            made.callback(protocol)
+            return protocol
+
+        factory = Factory.forProtocol(build_and_tell)
+        factory.noisy = False
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        client: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port).connect(
+            Factory.forProtocol(Collector)
+        )
+        return client, await made
+
+    async def test_events_come_without_a_log_context(self) -> None:
+        contexts = []
+
+        class Looker(Collector):
+            def dataReceived(self, data: bytes) -> None:
+                contexts.append(context.get(ILogContext))
+                self.transport.write(data)  # type: ignore[union-attr]
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+        client, server = await self.connect(Looker)
+        before = context.get(ILogContext)
+        client.transport.write(b"x" * 100_000)
+        await server.ended
+        await client.ended
+        self.assertTrue(contexts)
+        self.assertEqual({id(found) for found in contexts}, {id(before)})
+        self.assertTrue(client.received)
+
+    async def test_what_is_raised_ends_the_connection_and_is_logged(self) -> None:
+        class Failing(Collector):
+            def dataReceived(self, data: bytes) -> None:
+                raise ZeroDivisionError
+
+        client, server = await self.connect(Failing)
+        client.transport.write(b"x")
+        self.assertIsInstance(await server.ended, ZeroDivisionError)
+        await client.ended
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_sockets_that_one_before_them_has_closed(self) -> None:
+        class Cutting(Collector):
+            def dataReceived(self, data: bytes) -> None:
+                for other in servers:
+                    other.transport.abortConnection()
+
+        pairs = [await self.connect(Cutting) for _ in range(2)]
+        servers = [server for _, server in pairs]
+        for client, _ in pairs:  # both are there in the same round, or one after the other
+            client.transport.socket.send(b"x")
+        for client, server in pairs:
+            await server.ended
+            await client.ended
+
+    async def test_timers_go_on(self) -> None:
+        await deferLater(reactor, 0.001)
+        running: Any = reactor
+        self.assertEqual(running.doIteration.__name__, "iterate")
+
+    def test_other_reactors_are_left_alone(self) -> None:
+        clock = Clock()
+        quicken(clock)
+        self.assertFalse(hasattr(clock, "doIteration"))
