@@ -28,9 +28,16 @@ _SECRET: Final = f"{PARAMETER}=".encode()
 _hide_secrets = re.compile(rb"(?<=" + _SECRET + rb")[^&#]+").sub
 
 
-def _quoted(text: bytes) -> str:
-    """As text that can't end its field or line, whatever a visitor sent."""
-    return text.decode("latin-1").encode("ascii", "backslashreplace").decode().replace('"', "%22")
+def _quoted(target: bytes) -> bytes:
+    """A target that can't end its field, whatever a visitor sent.
+
+    A head that was let through has no white space or control characters in its target,
+    and nothing but a token for a method and a name for a host.
+    """
+    if target.isascii() and b'"' not in target:
+        return target
+    text = target.decode("latin-1").replace('"', "%22")
+    return text.encode("ascii", "backslashreplace")
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -47,8 +54,8 @@ class AccessLog:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lines: list[str] = []
-        self._stamp = ""
+        self._lines: list[bytes] = []
+        self._stamp = b""
         self._failing = False
         self.tick()
 
@@ -56,12 +63,12 @@ class AccessLog:
         """Write what has gathered, and note the time for what comes; call it once a second."""
         if self._lines:
             lines, self._lines = self._lines, []
-            self._write("".join(lines))
-        self._stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._write(b"".join(lines))
+        self._stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
     def record(
         self,
-        visitor: str,
+        visitor: bytes,
         host: bytes,
         method: bytes,
         target: bytes,
@@ -83,21 +90,28 @@ class AccessLog:
         if _SECRET in target:
             target = _hide_secrets(b"***", target)
         if len(self._lines) < _MAX_LINES:
-            self._lines.append(
-                f"{self._stamp} {visitor} {_quoted(host) or '-'} {_quoted(method)} "
-                f'"{_quoted(target)}" {status} {size} {seconds * 1000:.1f}ms\n'
+            parts = (
+                self._stamp,
+                visitor,
+                host or b"-",
+                method,
+                _quoted(target),
+                status,
+                size,
+                seconds * 1000,
             )
+            self._lines.append(b'%b %b %b %b "%b" %d %d %.1fms\n' % parts)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: bytes) -> None:
         try:
             if self._path == "-":
                 # Past sys.stdout, which twistd makes into log messages.
-                _write_all(1, text.encode())
+                _write_all(1, text)
             else:
                 # Opened anew each time: a file that was moved away is left alone.
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
                 try:
-                    _write_all(descriptor, text.encode())
+                    _write_all(descriptor, text)
                 finally:
                     os.close(descriptor)
             self._failing = False

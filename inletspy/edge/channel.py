@@ -226,7 +226,7 @@ class EdgeChannel(Protocol):
                 check_partial_head(data[start:])
                 return False
             raw = data[start:end]
-            request = parse_request(raw)
+            request = parse_request(raw, self._request)
         except HeadError as error:
             self._refuse(error)
             return False
@@ -235,10 +235,11 @@ class EdgeChannel(Protocol):
         self._quiet = self._age = 0
         self._began = self.site.seconds()
         self._sent = 0
-        if self.site.takes_over(self, request):
+        if request.upgrade and self.site.takes_over(request):
             self._hand_over(raw)
             return False
-        self._body = body_for(request.framing, request.length)
+        if request.framing:
+            self._body = body_for(request.framing, request.length)
         if self._counted:
             self._exchange = exchange = self.site.resource.exchange(self, request)
             if exchange is not None:
@@ -408,7 +409,7 @@ class EdgeChannel(Protocol):
         if log is not None and request is not None:
             seconds = self.site.seconds() - self._began
             log.record(
-                self.address,
+                self.address.encode(),
                 request.host,
                 request.method,
                 request.target,

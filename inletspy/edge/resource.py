@@ -118,7 +118,7 @@ class HostProxyResource(Resource):
     def _head(self, channel: EdgeChannel, request: RequestHead, pool: UpstreamPool) -> bytes:
         """The request's head as the upstream gets it."""
         cached = channel.forwarding
-        if channel.site.trusts(channel) and request.forwarding_fields:
+        if request.forwarded and channel.site.trusts(channel):
             extra = self._extended(channel, request)
         elif cached is None or cached[0] != request.authority:
             extra = self._forwarded(channel, request)
@@ -282,7 +282,7 @@ class EdgeSite(Site):
         ip = ipaddress.ip_address(address)
         return any(ip in network for network in networks)
 
-    def takes_over(self, channel: EdgeChannel, request: RequestHead) -> bool:
+    def takes_over(self, request: RequestHead) -> bool:
         """Whether the control plane, sharing the port, is what is asked for."""
         return (
             self.control is not None

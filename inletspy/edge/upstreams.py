@@ -87,7 +87,8 @@ class UpstreamConnection(Protocol):
     def release(self) -> None:
         """The exchange is over in order: keep the connection, if it can be used again."""
         self._exchange = None
-        if self.reusable and not self._buffer:
+        head = self._head
+        if head is not None and head.keep_alive and not self._buffer:
             self._pool.keep(self)
         else:
             self.close()
@@ -138,13 +139,13 @@ class UpstreamConnection(Protocol):
             if head.domain_cookies:
                 # No page sets cookies for another's.
                 head.drop_cookies(self._pool.base_domain)
-            if head.status == 101:
+            if head.status >= 200:
+                break
+            if not head.informational:
                 self._head = head
                 self._buffer = data
                 exchange.switching(head)
                 return
-            if not head.informational:
-                break
             exchange.informational(head)
             if not data:
                 return

@@ -229,7 +229,7 @@ class Stream:
                 self._contain()
             self._delivering = False
             self._mux.consumed(self._stream, len(data))
-            if self._waiting:
+            if self._inbox or self._finished or self._end is not None:
                 self._deliver()
 
     def finished(self) -> None:

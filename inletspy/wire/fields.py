@@ -8,7 +8,7 @@ neither which message they belong to nor what becomes of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from inletspy.errors import HeadError
@@ -81,8 +81,11 @@ def lower_lines(lines: bytes) -> bytes:
     return b"\n" + lines.lower()
 
 
-def without(lines: bytes, spans: Iterable[Span]) -> bytes:
+def without(lines: bytes, spans: Sequence[Span]) -> bytes:
     """The field lines less those at `spans`, which may come in any order."""
+    if len(spans) == 1:
+        ((start, end),) = spans
+        return lines[:start] + lines[end:]
     kept = []
     position = 0
     for start, end in sorted(spans):
@@ -106,10 +109,12 @@ def content_length(value: bytes) -> int:
 
 def list_items(value: bytes) -> list[bytes]:
     """The items of a comma-separated list (RFC 9110, 5.6.1); some may be empty."""
+    if b"," not in value:
+        return [value.strip(b" \t")]
     return [item.strip(b" \t") for item in value.split(b",")]
 
 
-def named_spans(lower: bytes, options: Iterable[bytes]) -> list[Span]:
+def named_spans(lower: bytes, options: Collection[bytes]) -> list[Span]:
     """Where the fields stand that `Connection` names (RFC 9110, 7.6.1).
 
     Args:
@@ -117,7 +122,7 @@ def named_spans(lower: bytes, options: Iterable[bytes]) -> list[Span]:
         options: all that `Connection` lists, in lower case. However many they are, the
             lines are gone through once.
     """
-    named = set(options) - _NOT_BY_NAME
-    if not named:
+    if _NOT_BY_NAME.issuperset(options):
         return []
+    named = set(options) - _NOT_BY_NAME
     return [match.span() for match in _find_lines(lower) if match[1] in named]

@@ -46,9 +46,9 @@ __all__ = [
     "parse_response",
 ]
 
-_match_request = re.compile(
-    rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/1\.([01])\r\n" + FIELDS
-).fullmatch
+_REQUEST_LINE: Final = rb"(" + TOKEN + rb") ([^\x00-\x20\x7f]++) HTTP/1\.([01])\r\n"
+_match_request_line = re.compile(_REQUEST_LINE).match
+_match_request = re.compile(_REQUEST_LINE + FIELDS).fullmatch
 
 # The look-ahead makes the expression fail on the first byte of most fields. Many
 # programs can't tell `_` from `-` in a field's name: X_Forwarded_For is a visitor's lie.
@@ -86,6 +86,8 @@ def check_partial_head(data: bytes) -> None:
 class RequestHead:
     """A request's head that has passed every check.
 
+    It is good until the next one is read from its connection; see `parse_request`.
+
     Attributes:
         method: as sent.
         target: as sent, byte for byte.
@@ -106,6 +108,8 @@ class RequestHead:
         "_forwarding",
         "_hop_by_hop",
         "_host_span",
+        "_kept",
+        "_kept_host",
         "_trailers",
         "authority",
         "expects_continue",
@@ -137,6 +141,9 @@ class RequestHead:
         self._host_span: Span | None = None
         self._hop_by_hop: list[Span] = []
         self._forwarding: list[Span] = []
+        #: The lines that are sent on, once that has been found out, and for which host.
+        self._kept: bytes | None = None
+        self._kept_host: bytes | None = None
         self._read_fields()
         if self._host_span is not None:
             self.host = _host_of(self.authority, "Host")
@@ -144,6 +151,11 @@ class RequestHead:
             raise HeadError("no Host")
         if target[:1] != b"/" or method == b"CONNECT":
             self._read_target()
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether a proxy, or one who pretends to be one, says where it comes from."""
+        return bool(self._forwarding)
 
     @property
     def has_host(self) -> bool:
@@ -181,23 +193,53 @@ class RequestHead:
             host: takes the place of the Host that the visitor sent.
             leave_out: names, in lower case, of further fields to leave out.
         """
-        spans = self._hop_by_hop
-        if self._forwarding:
-            spans = spans + self._forwarding
-        if leave_out:
-            spans = spans + named_spans(lower_lines(self.lines), leave_out)
-        if host is not None and self._host_span is not None:
-            spans = [*spans, self._host_span]
-        lines = self.lines
-        if spans:
-            lines = without(lines, spans)
-        if host is not None:
-            lines = b"Host: " + host + b"\r\n" + lines
+        if self._kept is not None and self._kept_host == host and not leave_out:
+            lines = self._kept
+        else:
+            lines = self._lines_for(host, leave_out)
         if self.upgrade:
             extra += b"Connection: Upgrade\r\nUpgrade: " + self.upgrade + b"\r\n"
         elif self._trailers:
             extra += b"Connection: TE\r\nTE: trailers\r\n"
         return b"".join((self.method, b" ", self.target, b" HTTP/1.1\r\n", lines, extra, b"\r\n"))
+
+    def _lines_for(self, host: bytes | None, leave_out: Sequence[bytes]) -> bytes:
+        spans = self._hop_by_hop + self._forwarding
+        if leave_out:
+            spans += named_spans(lower_lines(self.lines), leave_out)
+        if host is not None and self._host_span is not None:
+            spans.append(self._host_span)
+        lines = without(self.lines, spans) if spans else self.lines
+        if host is not None:
+            lines = b"Host: " + host + b"\r\n" + lines
+        if not leave_out:
+            self._kept, self._kept_host = lines, host
+        return lines
+
+    def repeated(self, head: bytes) -> bool:
+        """Take on the method and target of `head`, if all else in it is the same.
+
+        What the fields of a head mean does not depend on the line before them, but for a
+        target that names a host.
+        """
+        match = _match_request_line(head)
+        if match is None:
+            return False
+        method, target, minor = match.groups()
+        start = match.end()
+        if (
+            len(head) != start + len(self.lines) + 2
+            or not head.startswith(self.lines, start)
+            or not head.endswith(b"\r\n")
+            or (minor == b"1") != self.minor
+            or target[:1] != b"/"
+            or self.target[:1] != b"/"
+            or method == b"CONNECT"
+        ):
+            return False
+        self.method = method
+        self.target = target
+        return True
 
     def _read_fields(self) -> None:
         lower = lower_lines(self.lines)
@@ -294,17 +336,21 @@ def _host_of(authority: bytes, source: str) -> bytes:
     return host
 
 
-def parse_request(head: bytes) -> RequestHead:
+def parse_request(head: bytes, last: RequestHead | None = None) -> RequestHead:
     """Read a request's head.
 
     Args:
         head: from the request line to the empty line, both included.
+        last: the one before it on the same connection, which nobody needs any more. Most
+            visitors send the same fields again and again; then `last` becomes this one.
 
     Raises:
         HeadError: it must be refused, with the error's status.
     """
     if len(head) > MAX_HEAD:
         raise _too_long(head)
+    if last is not None and last.repeated(head):
+        return last
     match = _match_request(head)
     if match is None:
         raise _fault(head)

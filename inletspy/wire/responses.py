@@ -113,6 +113,8 @@ class ResponseHead:
         lines = without(self.lines, spans) if spans else self.lines
         if self.status == 101:
             extra += b"Connection: Upgrade\r\nUpgrade: " + self._upgrade + b"\r\n"
+        if self.minor and self.reason:
+            return self.raw[: -len(self.lines) - 2] + lines + extra + b"\r\n"
         # The space before a missing reason is owed all the same (RFC 9112, 4).
         return b"HTTP/1.1 %d%b\r\n%b%b\r\n" % (self.status, self.reason or b" ", lines, extra)
 

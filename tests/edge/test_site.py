@@ -111,7 +111,7 @@ class AccessLogFileTests(TestCase):
     """Where the lines go."""
 
     def record(self, log: AccessLog, target: bytes) -> None:
-        log.record("::1", b"", b"GET", target, 200, 1, 0.00123)
+        log.record(b"::1", b"", b"GET", target, 200, 1, 0.00123)
 
     def test_written_once_a_second(self) -> None:
         path = Path(self.mktemp())

@@ -430,6 +430,59 @@ _pieces = st.sampled_from(
 )
 
 
+class RepeatedTests(TestCase):
+    """The next head of a connection, which mostly has the fields of the last."""
+
+    def check(self, first: bytes, second: bytes) -> bool:
+        """Whether the second is read as the first's repetition; as if alone in any case."""
+        last = parse_request(first)
+        last.forward(b"A: 1\r\n")  # what was found out for one must fit the other
+        last.forward(b"", b"other.example")
+        request = parse_request(second, last)
+        alone = parse_request(second)
+        for name in RequestHead.__slots__:
+            if not name.startswith("_kept"):
+                self.assertEqual(getattr(request, name), getattr(alone, name), name)
+        for host in (None, b"other.example", None):
+            self.assertEqual(request.forward(b"B: 2\r\n", host), alone.forward(b"B: 2\r\n", host))
+            self.assertEqual(
+                request.forward(b"", host, (b"cookie",)), alone.forward(b"", host, (b"cookie",))
+            )
+        return request is last
+
+    def test_the_same_fields(self) -> None:
+        second = BROWSER.replace(b"GET /assets", b"POST /other")
+        self.assertTrue(self.check(BROWSER, second))
+        self.assertTrue(self.check(BROWSER, BROWSER))
+
+    def test_other_fields(self) -> None:
+        self.assertFalse(self.check(BROWSER, BROWSER.replace(b"accept: */*", b"accept: a/*")))
+        self.assertFalse(self.check(BROWSER, BROWSER.replace(b"X-Empty:\r\n", b"")))
+        self.assertFalse(self.check(BROWSER, BROWSER.replace(b"X-Empty:", b"X-Empty: 1")))
+
+    def test_another_version(self) -> None:
+        self.assertFalse(self.check(BROWSER, BROWSER.replace(b"HTTP/1.1", b"HTTP/1.0")))
+
+    def test_targets_that_name_a_host(self) -> None:
+        absolute = head(line=b"GET http://a/x HTTP/1.1")
+        for first, second in ((head(), absolute), (absolute, head()), (absolute, absolute)):
+            self.assertFalse(self.check(first, second))
+        self.assertFalse(self.check(head(), head(line=b"OPTIONS * HTTP/1.1")))
+
+    def test_what_is_refused_alone_is_refused_now(self) -> None:
+        last = parse_request(head(b"Foo: bar"))
+        for second in (
+            head(b"Foo: bar", line=b"CONNECT /x HTTP/1.1"),
+            head(b"Foo: bar", line=b"GET /\0 HTTP/1.1"),
+            head(b"Foo: bar", line=b"GET / HTTP/1.2"),
+            head(b"Foo: bar", line=b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1"),
+            head(b"Foo: bar")[:-2] + b"XX",
+            head(b"Foo: bar") + b"\r\n",
+        ):
+            self.assertRaises(HeadError, parse_request, second, last)
+        self.assertEqual((last.method, last.target), (b"GET", b"/"))
+
+
 class PropertyTests(TestCase):
     def check_accepted(self, request: RequestHead) -> None:
         """What has passed and is sent on is understood in the same way again."""
@@ -465,6 +518,20 @@ class PropertyTests(TestCase):
                 continue
             check_partial_head(raw)
             self.check_accepted(request)
+
+    @repeatable
+    @given(st.lists(_pieces, max_size=4).map(b"".join), st.lists(_pieces, max_size=4).map(b"".join))
+    def test_one_after_the_other(self, one: bytes, other: bytes) -> None:
+        """Whatever came before it, a head means what it means alone."""
+        for first in (one, other):
+            for second in (one, other):
+                try:
+                    last = parse_request(b"GET /1 HTTP/1.1\r\nHost: a\r\n" + first + b"\r\n")
+                    raw = b"PUT /2 HTTP/1.1\r\nHost: a\r\n" + second + b"\r\n"
+                    alone = parse_request(raw)
+                except HeadError:
+                    continue
+                self.assertEqual(parse_request(raw, last).forward(b""), alone.forward(b""))
 
     @repeatable
     @given(_names, st.from_regex(rb"/[\x21-\x7e\x80-\xff]{0,20}", fullmatch=True), _fields)
