@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 import inletspy
 from inletspy.client.cli import parser
+from inletspy.client.project import SERVICE_KEYS
 from inletspy.config import ServerConfig
 from inletspy.errors import Code, ResetCode
 from inletspy.settings import Settings
@@ -90,6 +91,10 @@ class ClientTests(TestCase):
                 # One without a help text is there to say that there is no such option.
                 if action.help != "==SUPPRESS==":
                     self.assertRegex(told, f"`{option}[` ]")
+
+    def test_each_key_of_the_file(self) -> None:
+        told = {row[0] for row in rows(page("client.md"))}
+        self.assertEqual({f"`{key}`" for key in SERVICE_KEYS} - told, set())
 
     def test_no_option_that_there_is_not(self) -> None:
         known = {option for action in parser()._actions for option in action.option_strings}

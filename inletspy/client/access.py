@@ -10,19 +10,27 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
+from inletspy.client.tomlfile import Form, TomlFile
 from inletspy.config import default_data_dir, read_token_file
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import is_token
 
-__all__ = ["LOOPBACK", "Access", "AskPlatform", "ClientFile", "check_token", "find_access"]
+__all__ = [
+    "LOOPBACK",
+    "Access",
+    "AskPlatform",
+    "ClientFile",
+    "check_token",
+    "config_folder",
+    "find_access",
+]
 
 #: How this machine is called from itself.
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -48,6 +56,12 @@ class Access:
     base_domain: str = ""
 
 
+def config_folder(environ: Mapping[str, str]) -> Path:
+    """Where the files of the user are whose environment it is."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "inletspy")
+
+
 #: Asks a platform's backend, by URL and token.
 AskPlatform = Callable[[str, str], Awaitable[Access]]
 
@@ -68,31 +82,29 @@ class ClientFile:
     domain: str = ""
     client_id: str = ""
 
+    #: The keys of the file; those of the class have underscores.
+    KEYS: ClassVar = {
+        "server": Form("a URL, as text"),
+        "token-file": Form("a file's name, as text"),
+        "domain": Form("a domain, as text"),
+        "client-id": Form("a name, as text"),
+    }
+
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> ClientFile:
         """Read the file of the user whose environment it is; none counts as empty.
 
         Raises:
-            UsageError: it can't be read, or holds an unknown key.
+            UsageError: it can't be read, or holds what it should not.
         """
-        home = environ.get("HOME") or os.path.expanduser("~")
-        folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        path = Path(folder, "inletspy", "client.toml")
+        path = config_folder(environ) / "client.toml"
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
+            file = TomlFile.read(path)
+        except FileNotFoundError:
             return cls()
-        except OSError as error:
-            raise UsageError(f"can't read {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise UsageError(f"{path} is no TOML: {error}") from error
-        known = [name.replace("_", "-") for name in cls.__dataclass_fields__]
-        for key, value in content.items():
-            if key not in known:
-                raise UsageError(f"{path}: unknown key {key!r}; known are {', '.join(known)}")
-            if not isinstance(value, str):
-                raise UsageError(f"{path}: {key} must be text")
-        if content.get("token-file"):
+        content = file.content
+        file.check(content, cls.KEYS)
+        if "token-file" in content:
             content["token-file"] = str(path.parent / Path(content["token-file"]).expanduser())
         return cls(**{key.replace("-", "_"): value for key, value in content.items()})
 

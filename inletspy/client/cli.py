@@ -10,16 +10,19 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from inletspy import __version__
-from inletspy.client.access import Access
+from inletspy.client.access import Access, config_folder
+from inletspy.client.changes import ProjectChanges
 from inletspy.client.completion import SCRIPTS
-from inletspy.client.config import ClientConfig, Wishes, load
+from inletspy.client.config import WISHES_FOR_ALL, ClientConfig, Wishes, load
 from inletspy.client.display import Display, JsonDisplay, LinesDisplay, QuietDisplay
 from inletspy.client.foreground import carry, complain, run
 from inletspy.client.output import SteadyOutput
+from inletspy.client.project import FILE_NAME, Project, find_project, in_keys
 from inletspy.errors import Code, Refused, UsageError
 from inletspy.policy.addresses import parse_port
 
@@ -35,6 +38,8 @@ examples:
   tunnel 192.168.1.20:80               a service on another machine
   tunnel 3000 --server wss://tunnel.example.com --token-file ~/.tunnel-token
   tunnel 3000 --json                   for programs: one JSON object a line
+  tunnel                               all services of ./inletspy.toml, which may change
+  tunnel --config FILE web api         these of FILE's; docs/client.md has the keys
 
 where the server is, the first that is known:
   --server and --token-file, the variables INLETS_SERVER and INLETS_TOKEN,
@@ -56,11 +61,16 @@ class Arguments:
         wishes: what the tunnel is to be.
         telling: `json`, `quiet`, or empty for what suits the output.
         verbose: whether to show the log.
+        config: the file with the services, empty for the one that is found; None if the
+            one service is in the wishes.
+        names: which services of the file; all if empty.
     """
 
     wishes: Wishes
     telling: str = ""
     verbose: bool = False
+    config: str | None = None
+    names: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,15 +105,26 @@ def parser() -> argparse.ArgumentParser:
     """The parser of `tunnel`'s command line."""
     made = _Parser(
         prog="tunnel",
-        usage="tunnel PORT|HOST:PORT|URL [http|tcp] [options]",
-        description="Give a service on this machine a public address.",
+        usage="tunnel PORT|HOST:PORT|URL [http|tcp] [options]\n"
+        "       tunnel [--config FILE [NAME ...]] [options]",
+        description="Give a service on this machine a public address, or several of a file.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("upstream", metavar="PORT|HOST:PORT|URL", help="the service")
-    made.add_argument("protocol", metavar="http|tcp", nargs="?", default="", help="default: http")
+    made.add_argument(
+        "words",
+        metavar="PORT|HOST:PORT|URL",
+        nargs="*",
+        help="the service, and what it speaks: http (default) or tcp; with --config, names",
+    )
     add = made.add_argument
+    add(
+        "--config",
+        metavar="FILE",
+        help=f"take the services from a file; default, without a service: {FILE_NAME} here or "
+        "in ~/.config/inletspy",
+    )
     add("--server", metavar="URL", default="", help="the server, like wss://tunnel.example.com")
     add("--token-file", metavar="FILE", default="", help="holds the token")
     add("--token", nargs="?", action=_RefuseToken, help=argparse.SUPPRESS)
@@ -156,9 +177,30 @@ def parse(argv: Sequence[str]) -> Arguments:
         SystemExit: it asked for no tunnel but for help, the version or a script.
     """
     given = parser().parse_intermixed_args(argv)
+    if given.config == "":
+        raise UsageError("--config: an empty text is no file's name")
+    names, words = ((), given.words) if given.config is None else (tuple(given.words), [])
+    if len(words) > 2:
+        raise UsageError(f"unrecognized arguments: {' '.join(words[2:])}; see `tunnel --help`")
+    given.upstream, given.protocol = [*words, "", ""][:2]
     wishes = Wishes(**{name: getattr(given, name) for name in Wishes.__dataclass_fields__})
     telling = "json" if given.json else "quiet" if given.quiet else ""
-    return Arguments(wishes, telling, given.verbose)
+    if words:
+        return Arguments(wishes, telling, given.verbose)
+    config = given.config or ""
+    _check_wishes_for_all(wishes, config or FILE_NAME)
+    return Arguments(wishes, telling, given.verbose, config, names)
+
+
+def _check_wishes_for_all(wishes: Wishes, file: str) -> None:
+    """Refuse what concerns one service where there may be several."""
+    for wish in fields(Wishes):
+        value = getattr(wishes, wish.name)
+        if wish.name != "upstream" and wish.name not in WISHES_FOR_ALL and value != wish.default:
+            flag = "--" + wish.name.replace("_", "-")
+            raise UsageError(
+                f"{flag} is for one service: give its PORT, or set {in_keys(flag)} in {file}"
+            )
 
 
 def display_for(
@@ -183,6 +225,17 @@ def display_for(
     return LinesDisplay(reactor, config, output)
 
 
+def _project(arguments: Arguments, environ: Mapping[str, str]) -> Project:
+    """The file with the services: the one that was named, or else is found."""
+    path = Path(arguments.config) if arguments.config else find_project(environ)
+    if path is None:
+        raise UsageError(
+            f"give a service, as in `tunnel 3000`, or describe several in {FILE_NAME}, here or "
+            f"in {config_folder(environ)}; see `tunnel --help`"
+        )
+    return Project(path, arguments.names)
+
+
 async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
     async def ask(backend: str, token: str) -> Access:
         # Loaded where it is needed only: it takes as long as all the rest.
@@ -191,13 +244,24 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
         agent = agent_for(reactor, backend, environ)
         return await ask_platform(agent, reactor, backend, token)
 
-    config = await load(arguments.wishes, environ, ask)
+    project = None
+    if arguments.config is None:
+        config = await load(arguments.wishes, environ, ask)
+    else:
+        project = _project(arguments, environ)
+        config = await project.load(arguments.wishes, environ, ask)
     if config.insecure:
         print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
     try:
         display = display_for(reactor, config, arguments, environ)
-        await carry(reactor, config, display, environ)
+        changes = None
+        if project is not None:
+            changes = ProjectChanges(reactor, project, config.services, display)
+        await carry(reactor, config, display, environ, changes=changes)
     except Refused as error:
+        if error.service and config.file:
+            text = f"{config.file}: {error.service} is refused: {in_keys(error.message)}"
+            raise Refused(error.code, text) from error
         if error.code is Code.UNAUTHORIZED and not config.token:
             text = "the server wants a token: use --token-file FILE or the variable INLETS_TOKEN"
             raise Refused(error.code, text) from error

@@ -13,9 +13,12 @@ __all__ = ["SCRIPTS"]
 _BASH: Final = """\
 # bash: add to ~/.bashrc: eval "$(tunnel --completion bash)"
 _tunnel() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} file= i
+    for ((i = 1; i < COMP_CWORD - 1; i++)); do
+        [[ ${COMP_WORDS[i]} == --config ]] && file=${COMP_WORDS[i+1]}
+    done
     case $before in
-        --token-file) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --token-file|--config) COMPREPLY=($(compgen -f -- "$word")); return ;;
         --host-header) COMPREPLY=($(compgen -W "rewrite preserve" -- "$word")); return ;;
         --proxy-protocol) COMPREPLY=($(compgen -W "v1 v2" -- "$word")); return ;;
         --completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
@@ -23,9 +26,12 @@ _tunnel() {
         --name|--client-id|--remote-port) return ;;
     esac
     if [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "--server --token-file --name --client-id --host-header \\
-            --remote-port --proxy-protocol --json --quiet --insecure --verbose \\
-            --completion --version --help" -- "$word"))
+        COMPREPLY=($(compgen -W "--config --server --token-file --name --client-id \\
+            --host-header --remote-port --proxy-protocol --json --quiet --insecure \\
+            --verbose --completion --version --help" -- "$word"))
+    elif [[ -n $file ]]; then
+        COMPREPLY=($(compgen -W "$(sed -n \\
+            's/^\\[services\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' "$file" 2>/dev/null)" -- "$word"))
     elif ((COMP_CWORD > 1)) && [[ $before != -* ]]; then
         COMPREPLY=($(compgen -W "http tcp" -- "$word"))
     fi
@@ -38,6 +44,7 @@ _ZSH: Final = """\
 # zsh: add to ~/.zshrc, after compinit: eval "$(tunnel --completion zsh)"
 _tunnel() {
     _arguments \\
+        '--config[file with services]:file:_files' \\
         '--server[control URL of the server]:URL:' \\
         '--token-file[file that holds the token]:file:_files' \\
         '--name[name of the public address]:name:' \\
@@ -52,8 +59,9 @@ _tunnel() {
         '--completion[print a completion script]:shell:(bash zsh fish)' \\
         '(-)--version[print the version]' \\
         '(- *)'{-h,--help}'[explain and exit]' \\
-        '1:port, host\\:port or URL:' \\
-        '2:protocol:(http tcp)'
+        '1:port, host\\:port or URL, or with --config a service:' \\
+        '2:protocol:(http tcp)' \\
+        '*:service:'
 }
 compdef _tunnel tunnel
 """
@@ -62,6 +70,7 @@ _FISH: Final = """\
 # fish: tunnel --completion fish > ~/.config/fish/completions/tunnel.fish
 complete -c tunnel -f
 complete -c tunnel -n 'test (count (commandline -opc)) -ge 2' -a 'http tcp'
+complete -c tunnel -l config -r -F -d 'file with services'
 complete -c tunnel -l server -x -d 'control URL of the server'
 complete -c tunnel -l token-file -r -F -d 'file that holds the token'
 complete -c tunnel -l name -x -d 'name of the public address'

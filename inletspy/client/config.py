@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
@@ -20,6 +20,7 @@ from inletspy.wire.control import Hello, ServiceOffer
 from inletspy.wire.proxy import PROXY_VERSIONS
 
 __all__ = [
+    "WISHES_FOR_ALL",
     "ClientConfig",
     "WishError",
     "Wishes",
@@ -27,6 +28,7 @@ __all__ = [
     "client_id_for",
     "container_id",
     "load",
+    "prepare",
     "read_upstream",
     "service_for",
 ]
@@ -64,6 +66,10 @@ class Wishes:
     remote_port: int = 0
     proxy_protocol: str = ""
     insecure: bool = False
+
+
+#: The wishes that concern a whole session rather than one service.
+WISHES_FOR_ALL: Final = ("server", "token_file", "client_id", "insecure")
 
 
 class WishError(UsageError):
@@ -131,6 +137,36 @@ async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> 
     upstream = read_upstream(wishes.upstream, wishes.protocol)
     service_for(wishes, upstream, container)  # so that mistakes show before anything is asked
     file = ClientFile.read(environ)
+    config, base_domain = await prepare(wishes, file, container, environ, ask)
+    rewrites = wishes.host_header != "preserve"
+    config = replace(
+        config,
+        services=(service_for(wishes, upstream, container, base_domain),),
+        restart="" if rewrites else f"tunnel {wishes.upstream} --host-header rewrite",
+    )
+    check_hello(config)
+    return config
+
+
+async def prepare(
+    wishes: Wishes,
+    file: ClientFile,
+    container: str,
+    environ: Mapping[str, str],
+    ask: AskPlatform,
+) -> tuple[ClientConfig, str]:
+    """Put together all that a tunnel needs but its services; see `load`.
+
+    Args:
+        wishes: the command line.
+        file: the client's configuration file.
+        container: what the machine is called.
+        environ: the environment.
+        ask: is called only where the environment names a platform's backend.
+
+    Returns:
+        What was found, and the domain that the server's names stand under, if known.
+    """
     access = await find_access(wishes.server, wishes.token_file, environ, file, ask)
     chosen = wishes.client_id or file.client_id
     client_id, derived = (chosen, False) if chosen else client_id_for(container, environ)
@@ -139,16 +175,10 @@ async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> 
         token=access.token,
         client_id=client_id,
         derived=derived,
-        services=(service_for(wishes, upstream, container, access.base_domain),),
+        services=(),
         insecure=wishes.insecure,
-        restart=(
-            f"tunnel {wishes.upstream} --host-header rewrite"
-            if wishes.host_header == "preserve"
-            else ""
-        ),
     )
-    check_hello(config)
-    return config
+    return config, access.base_domain
 
 
 def check_hello(config: ClientConfig) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from inletspy.client.config import ClientConfig
 from inletspy.client.output import SteadyOutput
+from inletspy.client.project import in_keys
 from inletspy.client.refusals import refusal_hint
 from inletspy.client.requests import Exchange, RequestFollower
 from inletspy.client.watch import UpstreamWatch, look
@@ -122,7 +123,8 @@ class Display:
 
     def service_refused(self, error: Refused) -> None:
         """A service was refused while the tunnel is up."""
-        self.show_refused(self.offers[error.service], error.code.value, printable(str(error)))
+        text = in_keys(printable(error.message))
+        self.show_refused(self.offers[error.service], error.code.value, text)
 
     def disconnected(self, reason: str, retry_in: float) -> None:
         """The link was lost; the next try is `retry_in` seconds away."""

@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater, react
 from twisted.logger import ILogObserver, Logger, globalLogBeginner, textFileLogObserver
 
+from inletspy.client.changes import ProjectChanges
 from inletspy.client.config import ClientConfig
 from inletspy.client.dialer import Dialer, ServerAddress, proxy_for
 from inletspy.client.display import Display, json_line, printable
@@ -104,6 +105,7 @@ async def carry(
     *,
     protocol: Literal["native", "inlets"] = "native",
     patient: bool = False,
+    changes: ProjectChanges | None = None,
 ) -> None:
     """Carry a tunnel until the program is told to end.
 
@@ -114,6 +116,7 @@ async def carry(
         environ: the environment, for proxies.
         protocol: what is spoken with the server.
         patient: whether to wait for a server that can't be reached at the start.
+        changes: the file to follow meanwhile; None for none.
 
     Raises:
         UsageError: the server's address is none.
@@ -142,6 +145,8 @@ async def carry(
                 insecure=config.insecure,
             )
             ending.stops = dialer.stop
+            if changes is not None:
+                changes.start(dialer.want)
             try:
                 await dialer.run()
                 return
@@ -158,6 +163,8 @@ async def carry(
         ending.is_over = True
         raise
     finally:
+        if changes is not None:
+            changes.stop()
         display.stop()
 
 

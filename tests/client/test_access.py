@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -169,6 +170,10 @@ class ClientFileTests(TestCase):
     def test_none(self) -> None:
         self.assertEqual(self.read(), ClientFile())
 
+    def test_keys(self) -> None:
+        names = [field.name.replace("_", "-") for field in fields(ClientFile)]
+        self.assertEqual(list(ClientFile.KEYS), names)
+
     def test_token_file_beside_it(self) -> None:
         self.path.write_text('token-file = "token"')
         self.assertEqual(self.read().token_file, str(self.path.parent / "token"))
@@ -176,9 +181,9 @@ class ClientFileTests(TestCase):
     def test_faults_are_named(self) -> None:
         for text, fault in (
             ('tokne-file = "x"', "unknown key 'tokne-file'"),
-            ("server = 1", "server must be text"),
-            ("server", "no TOML"),
-            ("\xff", "no TOML"),
+            ("\n\nserver = 1", ":3: server is a number; expected a URL, as text"),
+            ("server", ":1: this is no TOML"),
+            ("\xff", ":1: this is not UTF-8"),
         ):
             self.path.write_text(text, encoding="latin-1")
             error = self.assertRaises(UsageError, self.read)

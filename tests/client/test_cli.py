@@ -33,6 +33,17 @@ class ParseTests(SynchronousTestCase):
             ("3000 --quiet --name shop", Arguments(Wishes("3000", name="shop"), "quiet")),
             ("3000 --insecure --verbose", Arguments(Wishes("3000", insecure=True), verbose=True)),
             ("-1", Arguments(Wishes("-1"))),
+            ("", Arguments(Wishes(""), config="")),
+            ("--quiet", Arguments(Wishes(""), "quiet", config="")),
+            ("--config f --json", Arguments(Wishes(""), "json", config="f")),
+            ("web --config=f db", Arguments(Wishes(""), config="f", names=("web", "db"))),
+            (
+                "--config f --server wss://h --token-file t --client-id me --insecure",
+                Arguments(
+                    Wishes("", server="wss://h", token_file="t", client_id="me", insecure=True),
+                    config="f",
+                ),
+            ),
             (
                 "3000 --server wss://h --token-file f --client-id me --host-header=rewrite",
                 Arguments(
@@ -50,7 +61,6 @@ class ParseTests(SynchronousTestCase):
 
     def test_faults(self) -> None:
         for line, words in (
-            ("", "required: PORT"),
             ("3000 http more", "unrecognized arguments: more"),
             ("3000 --nam x", "unrecognized arguments: --nam"),
             ("3000 --json --quiet", "not allowed with"),
@@ -59,6 +69,12 @@ class ParseTests(SynchronousTestCase):
             ("5432 tcp --remote-port x", "'x' is no port"),
             ("3000 --server", "expected one argument"),
             ("3000 --completion csh", "invalid choice"),
+            ("--config", "expected one argument"),
+            ("--config=", "no file's name"),
+            ("--name x", "--name is for one service: give its PORT, or set hostname in inletspy.t"),
+            ("--config f --remote-port 1 web", "set remote-port in f"),
+            ("--config f --host-header rewrite", "set host-header in f"),
+            ("--config f --proxy-protocol v1", "set proxy-protocol in f"),
         ):
             error = self.assertRaises(UsageError, parse, line.split())
             self.assertIn(words, str(error))
@@ -126,6 +142,9 @@ class EndingTests(TestCase):
         await self.assert_ends(2, "unknown protocol 'udp'", "3000", "udp")
         await self.assert_ends(2, "see `tunnel --help`", "--frob")
         await self.assert_ends(2, "is no server address", "3000", "--server", "ftp://x")
+        await self.assert_ends(2, "'' is no port", "")
+        await self.assert_ends(2, "as in `tunnel 3000`, or describe several in inletspy.toml")
+        await self.assert_ends(2, "there is no nowhere.toml", "--config", "nowhere.toml")
 
     async def test_no_server(self) -> None:
         await self.assert_ends(4, "no tunnel server runs on this machine", "3000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,12 +56,18 @@ COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _tunnel; printf '%s\\n' "${{COMP
         return ran.stdout.split()
 
     def test_bash(self) -> None:
+        file = self.mktemp()
+        Path(file).write_text("[services.web]\n#[services.x]\n[services.db] # y\nupstream = 1\n")
         for words, offered in (
             (("--na",), ["--name"]),
             (("3000", "t"), ["tcp"]),
             (("3000", ""), ["http", "tcp"]),
             (("3000", "--host-header", "re"), ["rewrite"]),
             (("3000", "--name", "x"), []),
+            (("--config", file, ""), ["web", "db"]),
+            (("--config", file, "web", "d"), ["db"]),
+            (("--config", file, "--js"), ["--json"]),
+            (("--config", "nowhere.toml", ""), []),
             (("--completion", ""), ["bash", "zsh", "fish"]),
         ):
             self.assertEqual(self.completed(*words), offered)
