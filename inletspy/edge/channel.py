@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from inletspy.edge import pages
 from inletspy.errors import HeadError
+from inletspy.policy.sources import UNIX
 from inletspy.tunnel.splice import SpliceEnd
 from inletspy.wire.bodies import Body, body_for
 from inletspy.wire.http1 import RequestHead, check_partial_head, parse_request
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     from inletspy.edge.login import Login
     from inletspy.edge.resource import EdgeSite
 
-__all__ = ["UNIX", "EdgeChannel"]
-
-#: What stands for the address of a visitor that comes by a UNIX socket.
-UNIX: Final = "unix"
+__all__ = ["EdgeChannel"]
 
 #: Bytes of pipelined requests that are read ahead, at most.
 _MAX_AHEAD: Final = 65_536

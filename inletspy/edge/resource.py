@@ -7,7 +7,6 @@ exchange, or answers with a page.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from zope.interface import implementer
 
 from inletspy.edge import pages
 from inletspy.edge.accesslog import AccessLog
-from inletspy.edge.channel import UNIX, EdgeChannel
+from inletspy.edge.channel import EdgeChannel
 from inletspy.edge.exchange import Exchange
 from inletspy.edge.login import Login
 from inletspy.edge.upstreams import UpstreamPool
@@ -33,6 +32,7 @@ from inletspy.interfaces import ISettings, ISnapshot
 from inletspy.policy.names import base_label
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
+from inletspy.policy.sources import UNIX, is_proxy
 from inletspy.wire.http1 import RequestHead
 
 if TYPE_CHECKING:
@@ -259,7 +259,8 @@ class EdgeSite(Site):
 
     def count_visitor(self, address: str) -> bool:
         """Count a connection; False if its address has too many. Proxies may have any."""
-        return self._quota.take(address, exempt=self.is_proxy(address))
+        exempt = is_proxy(address, self.settings.current.trusted_proxies)
+        return self._quota.take(address, exempt=exempt)
 
     def forget_visitor(self, address: str) -> None:
         """A counted connection has ended."""
@@ -269,18 +270,8 @@ class EdgeSite(Site):
         """Whether the visitor is a proxy whose word on forwarding is believed."""
         networks = self.settings.current.trusted_proxies
         if channel.trust is None or channel.trust[0] is not networks:
-            channel.trust = (networks, self.is_proxy(channel.address))
+            channel.trust = (networks, is_proxy(channel.address, networks))
         return channel.trust[1]
-
-    def is_proxy(self, address: str) -> bool:
-        """Whether an address is a trusted proxy's."""
-        if address == UNIX:  # which only programs of this machine can reach
-            return True
-        networks = self.settings.current.trusted_proxies
-        if not networks:
-            return False
-        ip = ipaddress.ip_address(address)
-        return any(ip in network for network in networks)
 
     def takes_over(self, request: RequestHead) -> bool:
         """Whether the control plane, sharing the port, is what is asked for."""

@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory
 
 from inletspy.errors import ClientAway, StreamReset
 from inletspy.policy.quotas import AddressQuota
-from inletspy.policy.visits import read_address
+from inletspy.policy.sources import read_address
 from inletspy.tunnel.session import Service
 from inletspy.tunnel.splice import SpliceEnd, splice
 

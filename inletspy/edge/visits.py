@@ -23,14 +23,8 @@ from inletspy.edge.passwords import InThread, PasswordChecks
 from inletspy.interfaces import ISettings
 from inletspy.policy.guesses import Guesses
 from inletspy.policy.links import PARAMETER, link_end
-from inletspy.policy.visits import (
-    MAX_CREDENTIAL,
-    VisitRule,
-    block_of,
-    credential_bytes,
-    read_address,
-    token_digest,
-)
+from inletspy.policy.sources import block_of, read_address, source_of
+from inletspy.policy.visits import MAX_CREDENTIAL, VisitRule, credential_bytes, token_digest
 from inletspy.wire.cookies import cookie_values, without_cookies
 from inletspy.wire.http1 import RequestHead
 
@@ -48,7 +42,7 @@ _COOKIE: Final = "tunnel_visit"
 _COOKIES: Final = frozenset((_SECURE_COOKIE.encode(), _COOKIE.encode()))
 _TOKEN_FIELD: Final = b"x-tunnel-token"
 _PARAMETER: Final = PARAMETER.encode() + b"="
-#: Cookies and addresses that are looked at in one request, at most.
+#: Cookies that are looked at in one request, at most.
 _MAX_TRIED: Final = 16
 #: The longest credentials of Basic authentication that can be right, in base64.
 _MAX_BASIC: Final = (2 * MAX_CREDENTIAL + 1) * 4 // 3 + 4
@@ -85,15 +79,9 @@ class _Visit:
         scheme = self.last(b"x-forwarded-proto")
         if scheme:
             self.secure = scheme.lower() == b"https"
-        listed = b",".join(self.fields.get(b"x-forwarded-for", [])).split(b",")
-        # The last is what the proxy itself saw; those before it may be made up, unless it
-        # was another trusted proxy that the proxy saw.
-        for text in listed[: -_MAX_TRIED - 1 : -1]:
-            if not text.strip():
-                continue
-            self.address = read_address(text.strip().decode("latin-1"))
-            if self.address is None or not channel.site.is_proxy(str(self.address)):
-                break
+        listed = b",".join(self.fields.get(b"x-forwarded-for", [])).decode("latin-1")
+        trusted = channel.site.settings.current.trusted_proxies
+        self.address = source_of(channel.address, listed, trusted)
 
     def last(self, name: bytes) -> bytes:
         """The last item of a field that is a list; empty if there is none."""

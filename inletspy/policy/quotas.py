@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inletspy.policy.sources import block_of
+
 __all__ = ["AddressQuota"]
 
 
 class AddressQuota:
-    """Connections at once, per address.
+    """Connections at once, per address (of IPv6, per /64).
 
     Args:
         limit: how many one address may have, asked anew each time.
@@ -23,6 +25,7 @@ class AddressQuota:
 
     def take(self, address: str, *, exempt: bool = False) -> bool:
         """Count one more connection; False, and not counted, if that is one too many."""
+        address = block_of(address)
         count = self._counts.get(address, 0)
         if count >= self._limit() and not exempt:
             return False
@@ -31,6 +34,7 @@ class AddressQuota:
 
     def give_back(self, address: str) -> None:
         """A counted connection has ended."""
+        address = block_of(address)
         count = self._counts[address] - 1
         if count:
             self._counts[address] = count

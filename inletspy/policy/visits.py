@@ -17,21 +17,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from inletspy.errors import Code, Refused
+from inletspy.policy.sources import Address, Network
 
 __all__ = [
     "MAX_CREDENTIAL",
     "Account",
     "VisitRule",
-    "block_of",
     "credential_bytes",
     "hash_password",
     "parse_network",
-    "read_address",
     "token_digest",
 ]
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: The most bytes of a user's name, a password or a token.
 MAX_CREDENTIAL: Final = 256
@@ -80,28 +76,6 @@ def parse_network(text: str) -> Network:
     if network.version == 6 and network.network_address.ipv4_mapped is not None:
         raise ValueError(f"{text!r} holds IPv4 addresses: write them as such")
     return network
-
-
-def read_address(text: str) -> Address | None:
-    """The IP address in `text`, which may have a port; None if it is none."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def block_of(address: Address | None) -> str:
-    """What counts as one visitor's address: of IPv6, all that a subscriber gets at least."""
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((address.packed[:8] + bytes(8), 64)))
-    return str(address)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,14 @@ class AddressQuotaTests(TestCase):
             self.quota.take(address)
         self.assertEqual((self.quota.take("a"), self.quota.take("b")), (False, True))
 
+    def test_a_subscriber_of_ipv6_is_one_address(self) -> None:
+        for host in ("1", "2", "3"):
+            taken = self.quota.take(f"2001:db8::{host}")
+        self.assertFalse(taken)
+        self.assertTrue(self.quota.take("2001:db8:0:1::1"))
+        self.quota.give_back("2001:db8::2")
+        self.assertTrue(self.quota.take("2001:db8::4"))
+
     def test_given_back(self) -> None:
         for _ in range(3):
             self.quota.take("a")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from inletspy.errors import Code, Refused
+from inletspy.policy.sources import read_address
 from inletspy.policy.visits import (
     Account,
     VisitRule,
-    block_of,
     credential_bytes,
     hash_password,
-    read_address,
 )
 
 ANN = {"user": "ann", "salt": "00" * 16, "hash": "11" * 32}
@@ -112,26 +110,6 @@ class AddressTests(SynchronousTestCase):
 
     def test_neither(self) -> None:
         self.assertAdmits(rule(private=True), "10.0.0.1", "unix")
-
-    def test_as_proxies_write_them(self) -> None:
-        for text, address in (
-            ("203.0.113.9:4711", "203.0.113.9"),
-            ("[2001:db8::1]", "2001:db8::1"),
-            ("[2001:db8::1]:80", "2001:db8::1"),
-            ("[::ffff:10.0.0.1]:80", "10.0.0.1"),
-        ):
-            self.assertEqual(str(read_address(text)), address)
-        for text in ("_hidden", "unknown", "[", "1.2.3", "a:b", "1.2.3.4, 5.6.7.8"):
-            self.assertIsNone(read_address(text), text)
-
-    def test_what_is_one_visitor(self) -> None:
-        for text, block in (
-            ("203.0.113.9", "203.0.113.9"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-        ):
-            self.assertEqual(block_of(ip_address(text)), block)
-        self.assertNotEqual(block_of(None), block_of(read_address("10.0.0.1")))
 
 
 class CredentialTests(SynchronousTestCase):
