@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
-import shutil
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from OpenSSL import crypto
 from twisted.application.service import Service
@@ -34,7 +30,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from inletspy import __version__
-from inletspy.config import ServerConfig, default_data_dir, is_development
+from inletspy.announcement import say_what_to_type, without_password
+from inletspy.config import ServerConfig, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
 from inletspy.edge.tcp import PublicPorts
@@ -61,7 +58,7 @@ from inletspy.web.site import status_site
 from inletspy.web.tunnelsfile import TunnelsFile
 from inletspy.wire import masking
 
-__all__ = ["PublicAddress", "Server", "without_password"]
+__all__ = ["PublicAddress", "Server"]
 
 _log = Logger()
 
@@ -291,7 +288,10 @@ class Server(Service):
         announce()
         self._ends.append(settings.subscribe(announce_again))
         self._ready = True
-        _say_what_to_type(config, settings, address, control_port, status_port)
+        wildcard = address.http_url(f"*.{settings.current.tunnel_base_domain}")
+        say_what_to_type(
+            config, settings.current.tunnels_enabled, wildcard, control_port, status_port
+        )
 
     async def _start_store(self) -> tuple[Database, StoredSettings, StoredAccounts]:
         config = self._config
@@ -445,48 +445,3 @@ def _one_port(config: ServerConfig) -> bool:
     if config.control or config.data:
         return config.control is not None and config.control == config.data
     return config.control_port == config.data_port != 0
-
-
-def without_password(url: str | None) -> str:
-    """The database as `server.json` names it: without anything secret."""
-    if url is None:
-        return "embedded"
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    kept = [item for item in parse_qsl(parts.query) if "password" not in item[0].lower()]
-    query = f"?{urlencode(kept)}" if kept else ""
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}{query}"
-
-
-def _say_what_to_type(
-    config: ServerConfig,
-    settings: StoredSettings,
-    address: PublicAddress,
-    control_port: int,
-    status_port: int,
-) -> None:
-    """Tell the person at the terminal that the server is ready, and what to do now."""
-    # What is typed must find this server, wherever its data is.
-    folder = shlex.quote(str(config.data_dir))
-    elsewhere = config.data_dir != default_data_dir() and not os.environ.get("INLETSPY_DATA_DIR")
-    beside = Path(sys.argv[0]).absolute().parent / "tunnel"
-    tunnel = "tunnel" if shutil.which("tunnel") or not beside.exists() else os.path.relpath(beside)
-    wildcard = address.http_url(f"*.{settings.current.tunnel_base_domain}")
-    lines = [
-        "",
-        "inletspy is ready.",
-        f"  visitors  {wildcard}",
-        f"  clients   {f'ws://localhost:{control_port}' if control_port else config.control}",
-        f"  status    {f'http://localhost:{status_port}/status' if status_port else config.status}",
-        "",
-    ]
-    if settings.current.tunnels_enabled:
-        here = f"INLETSPY_DATA_DIR={folder} " if elsewhere else ""
-        lines.append(f"Give a service on port 3000 a public address:  {here}{tunnel} 3000")
-    else:
-        there = f" --data-dir {folder}" if elsewhere else ""
-        lines.append(
-            "Tunnels are disabled; to enable them:  "
-            f"inletspy config set tunnels_enabled true{there}"
-        )
-    print("\n".join([*lines, ""]), file=sys.__stdout__, flush=True)

@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": BASE | {"tunnel"},
     "admin": BASE | {"store"},
     "process": {"errors"},
-    "services": BASE | {"process", "tunnel", "edge", "store", "web"},
+    "announcement": {"config"},
+    "services": BASE | {"announcement", "process", "tunnel", "edge", "store", "web"},
     "tap": BASE | {"services"},
     "compat": BASE | {"client", "tap"},
 }

@@ -12,10 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from inletspy import services
+from inletspy.announcement import without_password
 from inletspy.client.dialer import Dialer
 from inletspy.client.server import ServerAddress
 from inletspy.config import ServerConfig
-from inletspy.services import PublicAddress, Server, _one_port, without_password
+from inletspy.services import PublicAddress, Server, _one_port
 from inletspy.wire.control import ServiceOffer
 from tests.client.tunnelling import Told
 from tests.edge.tunnels import ok, read_answer, read_head, request
@@ -49,7 +50,7 @@ class ServerTestCase(TestCase):
 
     def setUp(self) -> None:
         self.patch(Server, "_catch_signals", lambda self: None)
-        self.patch(services, "_say_what_to_type", lambda *arguments: None)
+        self.patch(services, "say_what_to_type", lambda *arguments: None)
         self.patch(services, "complain", lambda text: self.complaints.append(text))
         self.complaints: list[str] = []
         self.statuses: list[int] = []
