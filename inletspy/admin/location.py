@@ -23,7 +23,7 @@ from inletspy.store.connection import first_line
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
 
-__all__ = ["opened"]
+__all__ = ["opened", "running_server"]
 
 
 @asynccontextmanager
@@ -79,17 +79,10 @@ def locate(
         UsageError: an option is wrong.
         InletspyError: there is no database; the text says what to do.
     """
-    names = ("data-dir", "database")
-    options = {name: getattr(arguments, name.replace("-", "_"), None) for name in names}
-    variables = {v for name in (*names, "config") for v in ServerConfig.ENVIRONMENT[name]}
-    variables |= {"HOME", "XDG_STATE_HOME"}
-    config = ServerConfig.load(options, {v: environ[v] for v in variables & environ.keys()})
+    config = _config(arguments, environ)
     if config.database:
         return config.database
-    try:
-        used = json.loads((config.data_dir / "server.json").read_bytes())["database"]
-    except (OSError, ValueError, KeyError, TypeError):
-        used = "embedded"
+    used = _described(config).get("database", "embedded")
     if isinstance(used, str) and used != "embedded":
         return used
     embedded = config.data_dir / "postgres"
@@ -107,3 +100,38 @@ def locate(
             f"can't look into {config.data_dir}: {error.strerror}; use the server's own user"
         ) from None
     return embedded
+
+
+def running_server(
+    arguments: argparse.Namespace, environ: Mapping[str, str]
+) -> tuple[Mapping[str, Any], list[Any]]:
+    """What a server that runs here tells of itself, and the tunnels that it lists.
+
+    Both are empty if there is none, or if others may not read what it tells.
+
+    Raises:
+        UsageError: an option is wrong.
+    """
+    config = _config(arguments, environ)
+    rows = _read_json(config.data_dir / "tunnels.json")
+    return _described(config), rows if isinstance(rows, list) else []
+
+
+def _config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> ServerConfig:
+    names = ("data-dir", "database")
+    options = {name: getattr(arguments, name.replace("-", "_"), None) for name in names}
+    variables = {v for name in (*names, "config") for v in ServerConfig.ENVIRONMENT[name]}
+    variables |= {"HOME", "XDG_STATE_HOME"}
+    return ServerConfig.load(options, {v: environ[v] for v in variables & environ.keys()})
+
+
+def _described(config: ServerConfig) -> Mapping[str, Any]:
+    described = _read_json(config.data_dir / "server.json")
+    return described if isinstance(described, dict) else {}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
