@@ -26,6 +26,8 @@ from inletspy.wire.control import (
     Grant,
     Hello,
     Resume,
+    ShareLink,
+    ShareWish,
     Welcome,
     read_error,
     read_object,
@@ -60,6 +62,9 @@ class Observer(OffersObserver, Protocol):
 
     def notice(self, text: str) -> None:
         """The server has something to say to the person."""
+
+    def shared(self, link: ShareLink) -> None:
+        """The server has made a share link that it was asked for."""
 
     def upstream_failed(self, service: str, reason: str) -> None:
         """A connection to an upstream could not be made."""
@@ -142,6 +147,11 @@ class Agent:
         self._mux = mux
         link.carry(mux, self)
 
+    def ask_for_link(self, service: str, seconds: int) -> None:
+        """Ask for a share link; of no effect with a stock server, which knows none."""
+        if isinstance(self._mux, NativeMux):
+            self._mux.send_control(ShareWish(service, seconds).message())
+
     def close(self) -> None:
         """End the session in order."""
         if self._link is not None:
@@ -197,6 +207,8 @@ class Agent:
             self._offers.added(Grant.read(read_object(message, "service") or {}))
         elif kind == "service_removed":
             self._offers.removed(read_text(message, "name"))
+        elif kind == "shared":
+            self._observer.shared(ShareLink.read(message))
         elif kind == "notice":
             self._observer.notice(read_text(message, "message"))
         elif kind == "goaway":

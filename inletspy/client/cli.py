@@ -36,6 +36,7 @@ examples:
   tunnel 3000 --host-header rewrite    for dev servers that refuse unknown hosts
   tunnel https://localhost:8443        a service that speaks TLS
   tunnel 192.168.1.20:80               a service on another machine
+  tunnel 3000 --private-http --share-link 2h   for those whom you give the link
   tunnel 3000 --server wss://tunnel.example.com --token-file ~/.tunnel-token
   tunnel 3000 --json                   for programs: one JSON object a line
   tunnel                               all services of ./inletspy.toml, which may change
@@ -78,6 +79,25 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `tunnel --help`")
+
+
+class _Add(argparse.Action):
+    """Gathers what an option is given, however often it is; a tuple."""
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), *self.parts(values)))
+
+    def parts(self, text: str) -> Sequence[str]:
+        return (text,)
+
+
+class _AddList(_Add):
+    """As its base, and takes several at once with commas between them."""
+
+    def parts(self, text: str) -> Sequence[str]:
+        return text.split(",")
 
 
 class _PrintCompletion(argparse.Action):
@@ -154,6 +174,7 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="tell a tcp service each visitor's address by a PROXY protocol header",
     )
+    _add_visitors(made.add_argument_group("visitors"))
     telling = made.add_mutually_exclusive_group()
     telling.add_argument("--json", action="store_true", help="print one JSON object a line")
     telling.add_argument("--quiet", action="store_true", help="print the public address only")
@@ -167,6 +188,46 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--version", action="version", version=f"tunnel (inletspy) {__version__}")
     return made
+
+
+def _add_visitors(group: argparse._ArgumentGroup) -> None:
+    """The options on who may visit."""
+
+    def add(flag: str, metavar: str, action: Any, help: str) -> None:
+        group.add_argument(flag, metavar=metavar, action=action, default=(), help=help)
+
+    add("--allow", "CIDR", _AddList, "let visitors in from these addresses or networks only")
+    add("--deny", "CIDR", _AddList, "let no visitors in from these, even if they are allowed")
+    add(
+        "--basic-auth",
+        "USER:PASSWORD",
+        _Add,
+        "ask visitors for name and password; everybody on this machine can read command lines, so "
+        "better use the next one or the variable INLETSPY_BASIC_AUTH",
+    )
+    group.add_argument(
+        "--basic-auth-file", metavar="FILE", default="", help="the same, one USER:PASSWORD a line"
+    )
+    add(
+        "--bearer",
+        "TOKEN",
+        _Add,
+        "let programs in that send this token; better use the next one or INLETSPY_BEARER",
+    )
+    group.add_argument(
+        "--bearer-file", metavar="FILE", default="", help="the same, one token a line"
+    )
+    group.add_argument(
+        "--private-http",
+        action="store_true",
+        help="let nobody in without a share link; press s on the terminal to get one",
+    )
+    group.add_argument(
+        "--share-link",
+        metavar="TIME",
+        default="",
+        help="print a share link at the start that lasts so long, like 2h or 7d",
+    )
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -221,7 +282,8 @@ def display_for(
         from inletspy.client.live import LiveDisplay, can_be_live
 
         if can_be_live(output, environ):
-            return LiveDisplay(reactor, config, output)
+            keyboard = sys.stdin.fileno() if sys.stdin.isatty() else None
+            return LiveDisplay(reactor, config, output, keyboard)
     return LinesDisplay(reactor, config, output)
 
 
@@ -252,6 +314,15 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
         config = await project.load(arguments.wishes, environ, ask)
     if config.insecure:
         print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
+    for flag, given in (
+        ("--basic-auth", arguments.wishes.basic_auth),
+        ("--bearer", arguments.wishes.bearer),
+    ):
+        if given:
+            print(
+                f"tunnel: warning: everybody on this machine can read {flag}: {flag}-file hides it",
+                file=sys.stderr,
+            )
     try:
         display = display_for(reactor, config, arguments, environ)
         changes = None

@@ -18,17 +18,19 @@ _tunnel() {
         [[ ${COMP_WORDS[i]} == --config ]] && file=${COMP_WORDS[i+1]}
     done
     case $before in
-        --token-file|--config) COMPREPLY=($(compgen -f -- "$word")); return ;;
+        --*-file|--config) COMPREPLY=($(compgen -f -- "$word")); return ;;
         --host-header) COMPREPLY=($(compgen -W "rewrite preserve" -- "$word")); return ;;
         --proxy-protocol) COMPREPLY=($(compgen -W "v1 v2" -- "$word")); return ;;
         --completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
         --server) COMPREPLY=($(compgen -W "ws:// wss://" -- "$word")); return ;;
-        --name|--client-id|--remote-port) return ;;
+        --name|--client-id|--remote-port|--basic-auth|--bearer|--allow|--deny) return ;;
+        --share-link) COMPREPLY=($(compgen -W "2h 1d 7d" -- "$word")); return ;;
     esac
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "--config --server --token-file --name --client-id \\
-            --host-header --remote-port --proxy-protocol --json --quiet --insecure \\
-            --verbose --completion --version --help" -- "$word"))
+            --host-header --remote-port --proxy-protocol --allow --deny --basic-auth \\
+            --basic-auth-file --bearer --bearer-file --private-http --share-link --json \\
+            --quiet --insecure --verbose --completion --version --help" -- "$word"))
     elif [[ -n $file ]]; then
         COMPREPLY=($(compgen -W "$(sed -n \\
             's/^\\[services\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' "$file" 2>/dev/null)" -- "$word"))
@@ -52,6 +54,14 @@ _tunnel() {
         '--host-header[Host that the service sees]:host:(rewrite preserve)' \\
         '--remote-port[public port of a tcp tunnel]:port:' \\
         '--proxy-protocol[tell a tcp service the visitors]:version:(v1 v2)' \\
+        '*--allow[where visitors may come from]:network:' \\
+        '*--deny[where they may not come from]:network:' \\
+        '*--basic-auth[ask visitors for name and password]:USER\\:PASSWORD:' \\
+        '--basic-auth-file[the same, in a file]:file:_files' \\
+        '*--bearer[let programs in that send a token]:token:' \\
+        '--bearer-file[the same, in a file]:file:_files' \\
+        '--private-http[let nobody in without a share link]' \\
+        '--share-link[print a link that lasts so long]:time:(2h 1d 7d)' \\
         '(--quiet)--json[one JSON object a line]' \\
         '(--json)--quiet[only the public address]' \\
         '--insecure[take any certificate of the server]' \\
@@ -78,6 +88,14 @@ complete -c tunnel -l client-id -x -d 'how the server lists this client'
 complete -c tunnel -l host-header -x -a 'rewrite preserve' -d 'Host that the service sees'
 complete -c tunnel -l remote-port -x -d 'public port of a tcp tunnel'
 complete -c tunnel -l proxy-protocol -x -a 'v1 v2' -d 'tell a tcp service the visitors'
+complete -c tunnel -l allow -x -d 'where visitors may come from'
+complete -c tunnel -l deny -x -d 'where they may not come from'
+complete -c tunnel -l basic-auth -x -d 'ask visitors for name and password'
+complete -c tunnel -l basic-auth-file -r -F -d 'the same, in a file'
+complete -c tunnel -l bearer -x -d 'let programs in that send a token'
+complete -c tunnel -l bearer-file -r -F -d 'the same, in a file'
+complete -c tunnel -l private-http -d 'let nobody in without a share link'
+complete -c tunnel -l share-link -x -a '2h 1d 7d' -d 'print a link that lasts so long'
 complete -c tunnel -l json -d 'one JSON object a line'
 complete -c tunnel -l quiet -d 'only the public address'
 complete -c tunnel -l insecure -d 'take any certificate of the server'

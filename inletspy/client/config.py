@@ -13,9 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
+from inletspy.client.visitors import ENVIRONMENT, VISIT_WISHES, secrets_in
 from inletspy.errors import ProtocolViolation, Refused, UsageError
 from inletspy.policy.addresses import UpstreamAddress, parse_port
+from inletspy.policy.durations import parse_duration
+from inletspy.policy.links import LONGEST_LINK
 from inletspy.policy.names import check_hostname
+from inletspy.policy.visits import VisitRule
 from inletspy.wire.control import Hello, ServiceOffer
 from inletspy.wire.proxy import PROXY_VERSIONS
 
@@ -53,6 +57,14 @@ class Wishes:
         host_header: `preserve`, `rewrite` or the Host to send.
         remote_port: the public TCP port asked for.
         proxy_protocol: the version of it that a tcp service expects; empty for none.
+        basic_auth: users and passwords of visitors, like `user:password`.
+        basic_auth_file: holds more of them.
+        bearer: tokens of visitors.
+        bearer_file: holds more of them.
+        allow: addresses and networks that visitors may come from.
+        deny: those that they may not come from.
+        private_http: whether visitors need a share link.
+        share_link: how long a link is to last that is made at the start; empty for none.
         insecure: take any certificate of the server's.
     """
 
@@ -65,6 +77,14 @@ class Wishes:
     host_header: str = "preserve"
     remote_port: int = 0
     proxy_protocol: str = ""
+    basic_auth: tuple[str, ...] = field(default=(), repr=False)
+    basic_auth_file: str = ""
+    bearer: tuple[str, ...] = field(default=(), repr=False)
+    bearer_file: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    private_http: bool = False
+    share_link: str = ""
     insecure: bool = False
 
 
@@ -100,6 +120,8 @@ class ClientConfig:
         restart: the command that would make dev servers take the tunnel's host;
             empty where there is none.
         file: where the services were read from; empty if not from a file.
+        link_seconds: how long a share link lasts that is to be made at the start; 0 for
+            none.
     """
 
     server: str
@@ -110,6 +132,7 @@ class ClientConfig:
     insecure: bool = False
     restart: str = ""
     file: str = ""
+    link_seconds: int = 0
 
     def rewriting(self, offer: ServiceOffer) -> str:
         """What a person does to have a service asked by its own host; empty if it is."""
@@ -134,14 +157,16 @@ async def load(wishes: Wishes, environ: Mapping[str, str], ask: AskPlatform) -> 
         ServerUnreachable: no server was found, or the platform does not answer.
     """
     container = container_id(socket.gethostname())
+    wishes = _with_environment(wishes, environ)
     upstream = read_upstream(wishes.upstream, wishes.protocol)
-    service_for(wishes, upstream, container)  # so that mistakes show before anything is asked
+    # Before anything is asked, so that mistakes show; and once, as a file may be a pipe.
+    service = service_for(wishes, upstream, container)
     file = ClientFile.read(environ)
     config, base_domain = await prepare(wishes, file, container, environ, ask)
     rewrites = wishes.host_header != "preserve"
     config = replace(
         config,
-        services=(service_for(wishes, upstream, container, base_domain),),
+        services=(_under(service, base_domain),),
         restart="" if rewrites else f"tunnel {wishes.upstream} --host-header rewrite",
     )
     check_hello(config)
@@ -167,6 +192,7 @@ async def prepare(
     Returns:
         What was found, and the domain that the server's names stand under, if known.
     """
+    link_seconds = _read_link_seconds(wishes)
     access = await find_access(wishes.server, wishes.token_file, environ, file, ask)
     chosen = wishes.client_id or file.client_id
     client_id, derived = (chosen, False) if chosen else client_id_for(container, environ)
@@ -176,6 +202,7 @@ async def prepare(
         client_id=client_id,
         derived=derived,
         services=(),
+        link_seconds=link_seconds,
         insecure=wishes.insecure,
     )
     return config, access.base_domain
@@ -187,8 +214,12 @@ def check_hello(config: ClientConfig) -> None:
     Raises:
         UsageError: the client's id or a service is not well-formed.
     """
+    if config.link_seconds and not any(s.options.get("private") for s in config.services):
+        raise UsageError("--share-link is for a service that is private: --private-http")
     try:
         Hello.read(Hello(config.client_id, config.services).message())
+        for service in config.services:
+            VisitRule.read(service.proto, service.options)
     except (Refused, ProtocolViolation) as error:
         raise UsageError(str(error)) from error
 
@@ -244,7 +275,7 @@ def service_for(
     port = upstream.effective_port
     place = str(port) if upstream.host in LOOPBACK else f"{upstream.host}-{port}"
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
-    options: dict[str, Any] = {}
+    options = _visit_options(wishes, upstream)
     if upstream.scheme == "tcp":
         if wishes.name:
             raise WishError("name", "is for http; a tcp tunnel has a port (remote-port)")
@@ -275,13 +306,58 @@ def service_for(
         hostname = check_hostname(wishes.name) if wishes.name else f"{container}-{port}"
     except ValueError as error:
         raise WishError("name", str(error)) from error
-    if base_domain and "." not in hostname:
-        hostname = f"{hostname}.{base_domain}"
     if wishes.host_header != "preserve":
         options["host_header"] = wishes.host_header
     if not wishes.name:
         options["derived"] = True  # a user's prefix may be put in front of it
-    return ServiceOffer(name, "http", str(upstream), hostname=hostname, options=options)
+    service = ServiceOffer(name, "http", str(upstream), hostname=hostname, options=options)
+    return _under(service, base_domain)
+
+
+def _under(service: ServiceOffer, base_domain: str) -> ServiceOffer:
+    """The service with a whole name, where the domain is known that labels stand under."""
+    if not base_domain or not service.hostname or "." in service.hostname:
+        return service
+    return replace(service, hostname=f"{service.hostname}.{base_domain}")
+
+
+def _visit_options(wishes: Wishes, upstream: UpstreamAddress) -> dict[str, Any]:
+    """What is asked of visitors."""
+    options: dict[str, Any] = {}
+    for wish, (option, read) in VISIT_WISHES.items():
+        wished = getattr(wishes, wish)
+        if not wished:
+            continue
+        if upstream.scheme == "tcp" and option not in ("allow", "deny"):
+            raise WishError(wish, "is for http; visitors of a tcp tunnel have allow and deny")
+        try:
+            value = read(wished)
+        except ValueError as error:
+            raise WishError(wish, str(error)) from error
+        options[option] = options[option] + value if option in options else value
+    return options
+
+
+def _with_environment(wishes: Wishes, environ: Mapping[str, str]) -> Wishes:
+    """The wishes, with what the environment holds where nothing else was said."""
+    found: dict[str, Any] = {}
+    for wish, variable in ENVIRONMENT.items():
+        given = secrets_in(environ.get(variable, ""))
+        if given and not getattr(wishes, wish) and not getattr(wishes, f"{wish}_file"):
+            found[wish] = given
+    return replace(wishes, **found)
+
+
+def _read_link_seconds(wishes: Wishes) -> int:
+    if not wishes.share_link:
+        return 0
+    try:
+        seconds = parse_duration(wishes.share_link)
+    except ValueError as error:
+        raise UsageError(f"--share-link: {error}") from error
+    if seconds > LONGEST_LINK:
+        raise UsageError(f"--share-link: a link may last {LONGEST_LINK // 86400} days at most")
+    return seconds
 
 
 # -- who this is -----------------------------------------------------------------------

@@ -123,6 +123,17 @@ class Dialer:
         """
         self._offers.want(services)
 
+    def ask_for_link(self, service: str, seconds: int) -> bool:
+        """Have the server make a share link; the observer is told what comes of it.
+
+        Returns:
+            Whether the server could be asked.
+        """
+        if self._agent is None or not self._agent.was_ready:
+            return False
+        self._agent.ask_for_link(service, seconds)
+        return True
+
     def stop(self) -> Deferred[None]:
         """End in order; fires when nothing is left."""
         self._stopping = True

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from inletspy.client.config import ClientConfig
 from inletspy.client.output import SteadyOutput
@@ -23,9 +23,13 @@ from inletspy.client.requests import Exchange, RequestFollower
 from inletspy.client.watch import UpstreamWatch, look
 from inletspy.errors import Refused
 from inletspy.policy.addresses import UpstreamAddress
-from inletspy.wire.control import Grant, ServiceOffer
+from inletspy.wire.control import Grant, ServiceOffer, ShareLink
 
 __all__ = ["Display", "JsonDisplay", "LinesDisplay", "QuietDisplay", "printable"]
+
+
+#: How long a share link lasts where a person does not say.
+LINK_SECONDS: Final = 7200
 
 
 def printable(text: str | bytes) -> str:
@@ -59,6 +63,8 @@ class Display:
         self.offers = {offer.name: offer for offer in config.services}
         #: Service name to public address, as of the last time the tunnel was up.
         self.addresses: dict[str, str] = {}
+        #: Has the server make a share link; tells whether it could be asked.
+        self.link_source: Callable[[str, int], bool] = lambda service, seconds: False
         self.open_streams = 0
         self._was_ready = False
         self._hinted: set[str] = set()
@@ -115,6 +121,8 @@ class Display:
         else:
             self._was_ready = True
             self.show_ready()
+            if self.config.link_seconds:
+                self.ask_for_links()
 
     def service_added(self, grant: Grant) -> None:
         """A service was granted while the tunnel is up."""
@@ -133,6 +141,11 @@ class Display:
     def notice(self, text: str) -> None:
         """The server says something to the person."""
         self.show_notice(printable(text))
+
+    def shared(self, link: ShareLink) -> None:
+        """The server has made a share link."""
+        if link.service in self.offers:
+            self.show_link(self.offers[link.service], printable(link.url), link.expires)
 
     def upstream_failed(self, service: str, reason: str) -> None:
         """A visitor's request did not get through to the upstream."""
@@ -190,6 +203,10 @@ class Display:
         """The file with the services can't be followed."""
         self.show_notice(text)
 
+    def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
+        """A share link, and when it ends, in seconds since the epoch."""
+        self.show_notice(f"share link, good until {_for_people(expires)}: {url}")
+
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """Nothing listens on the upstream: `text` tells so, `reason` alone says why."""
         raise NotImplementedError
@@ -207,6 +224,14 @@ class Display:
         self.show_notice(text)
 
     # -- what all have in common
+
+    def ask_for_links(self) -> bool:
+        """Have share links made for all private services; False if there are none."""
+        asked = False
+        for name, offer in self.offers.items():
+            if offer.options.get("private"):
+                asked |= self.link_source(name, self.config.link_seconds or LINK_SECONDS)
+        return asked
 
     def _upstream_down(self, offer: ServiceOffer, reason: str, by_request: bool) -> None:
         place = offer.upstream.partition("://")[2]
@@ -238,6 +263,10 @@ class Display:
 
     def _stream_ended(self) -> None:
         self.open_streams -= 1
+
+
+def _for_people(moment: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
 class LinesDisplay(Display):
@@ -299,6 +328,10 @@ class LinesDisplay(Display):
         """See `Display`."""
         self._say(f"hint: {text}")
 
+    def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
+        """See `Display`."""
+        self._say(f"link: {url} (good until {_for_people(expires)}){self._name(offer)}")
+
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """See `Display`."""
         self._say(f"upstream: {text}")
@@ -348,6 +381,11 @@ class QuietDisplay(Display):
         if changed:
             self.show_ready()
 
+    def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
+        """See `Display`."""
+        name = f" {offer.name}" if self.config.file else ""
+        self.output.write(f"{url}{name}\n")
+
     def upstream_failed(self, service: str, reason: str) -> None:
         """See `Display`."""
 
@@ -368,7 +406,8 @@ class JsonDisplay(Display):
     (seconds); `upstream_failed` has `service`, `upstream`, `reason` and `message`;
     `upstream_ready` has `service` and `upstream`; `service_added` has `service`,
     `protocol`, `upstream` and `public_url`, `service_removed` has `service`,
-    `service_refused` has `service`, `code` and `message`; `config_error`, `notice` and
+    `service_refused` has `service`, `code` and `message`; `share_link` has `service`,
+    `url` and `expires` (as `time`); `config_error`, `notice` and
     `hint` have `message`.
     """
 
@@ -391,6 +430,11 @@ class JsonDisplay(Display):
     def show_hint(self, text: str) -> None:
         """See `Display`."""
         self._tell("hint", message=text)
+
+    def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
+        """See `Display`."""
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
+        self._tell("share_link", service=offer.name, url=url, expires=until)
 
     def show_added(self, offer: ServiceOffer) -> None:
         """See `Display`."""

@@ -147,6 +147,7 @@ async def carry(
             ending.stops = dialer.stop
             if changes is not None:
                 changes.start(dialer.want)
+            display.link_source = dialer.ask_for_link
             try:
                 await dialer.run()
                 return

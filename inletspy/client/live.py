@@ -8,6 +8,7 @@ is bounded to a few times a second whatever the traffic is.
 from __future__ import annotations
 
 import os
+import select
 import termios
 import time
 from collections import deque
@@ -67,9 +68,22 @@ def for_people(seconds: float) -> str:
 
 
 class LiveDisplay(Display):
-    """Draws the tunnel's state in place; see `Display`."""
+    """Draws the tunnel's state in place; see `Display`.
 
-    def __init__(self, reactor: Any, config: ClientConfig, output: SteadyOutput) -> None:
+    Args:
+        reactor: see `Display`.
+        config: see `Display`.
+        output: a terminal.
+        keyboard: the file descriptor of a terminal where keys are typed; None for none.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: ClientConfig,
+        output: SteadyOutput,
+        keyboard: int | None = None,
+    ) -> None:
         super().__init__(reactor, config, output)
         self._state = Text("connecting", style="yellow")
         self._up_since: float | None = None
@@ -99,12 +113,13 @@ class LiveDisplay(Display):
         self._size = self._console.size
         self._changed = True
         self._drawn_at = 0.0
-        self._echo: list[Any] | None = None
+        self._modes: list[Any] | None = None
+        self._keyboard = keyboard
 
     def start(self) -> None:
         """See `Display`."""
         super().start()
-        self._stop_echo()
+        self._take_terminal()
         self._live.start(refresh=True)
         self._loop.start(INTERVAL, now=False)
 
@@ -115,7 +130,7 @@ class LiveDisplay(Display):
             self._state = Text("ended")
             self._up_since = None
             self._live.stop()
-            self._restore_echo()
+            self._give_terminal_back()
         super().stop()
 
     # -- what there is to tell
@@ -175,9 +190,38 @@ class LiveDisplay(Display):
         self._failed += exchange.status is None or exchange.status >= 500
         self._changed = True
 
+    def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
+        """See `Display`."""
+        super().show_link(offer, "", expires)
+        # Alone on its line, and not cut into several, so that it can be copied.
+        self._console.print(Text(url, style="bold cyan"), soft_wrap=True)
+
+    # -- keys
+
+    def _read_keys(self) -> None:
+        if self._keyboard is None or not _in_foreground(self.output):
+            return
+        try:
+            # After a stop by Ctrl-Z the terminal gives whole lines only, and would wait.
+            if not select.select([self._keyboard], [], [], 0)[0]:
+                return
+            typed = os.read(self._keyboard, 1024)
+        except OSError:
+            typed = b""
+        if not typed:
+            self._keyboard = None  # the terminal is gone
+        elif b"s" in typed.lower() and not self.ask_for_links():
+            why = "not connected just now" if self._has_private else "--private-http is not set"
+            self.show_notice(f"no share link: {why}")
+
+    @property
+    def _has_private(self) -> bool:
+        return any(offer.options.get("private") for offer in self.offers.values())
+
     # -- drawing
 
     def _draw(self) -> None:
+        self._read_keys()
         now = self.reactor.seconds()
         due = self._changed or now - self._drawn_at >= 1
         # A terminal that has not taken the last picture yet gets no further one.
@@ -197,7 +241,9 @@ class LiveDisplay(Display):
         state = self._state.copy()
         if self._up_since is not None:
             span = _whole(self.reactor.seconds() - self._up_since)
-            state.append(f" for {span}, Ctrl-C ends it", style="dim")
+            shares = self._keyboard is not None and self._has_private
+            keys = "s makes a share link, Ctrl-C" if shares else "Ctrl-C"
+            state.append(f" for {span}, {keys} ends it", style="dim")
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
@@ -254,20 +300,20 @@ class LiveDisplay(Display):
 
     # -- the terminal
 
-    def _stop_echo(self) -> None:
-        """Keep what is typed, such as a few Enters, from shifting the picture."""
+    def _take_terminal(self) -> None:
+        """Keep what is typed from shifting the picture, and get it key by key."""
         try:
             modes = termios.tcgetattr(self.output.fileno())
-            self._echo = list(modes)
-            modes[3] &= ~termios.ECHO
+            self._modes = list(modes)
+            modes[3] &= ~(termios.ECHO | termios.ICANON)
             termios.tcsetattr(self.output.fileno(), termios.TCSANOW, modes)
         except termios.error:
-            self._echo = None
+            self._modes = None
 
-    def _restore_echo(self) -> None:
+    def _give_terminal_back(self) -> None:
         # From the background, this would stop the program instead.
-        if self._echo is not None and _in_foreground(self.output):
-            termios.tcsetattr(self.output.fileno(), termios.TCSANOW, self._echo)
+        if self._modes is not None and _in_foreground(self.output):
+            termios.tcsetattr(self.output.fileno(), termios.TCSANOW, self._modes)
 
 
 def _whole(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from inletspy.client import agent
 from inletspy.errors import Refused, ResetCode, ServerUnreachable
 from inletspy.wire import varint
-from inletspy.wire.control import ServiceOffer
+from inletspy.wire.control import ServiceOffer, ShareLink
 from inletspy.wire.frames import CONTROL, DATA, FIN, OPEN, RESET, pack_frame
 from tests.client.test_relay import Tap
 from tests.client.tunnelling import WEB, DialerTestCase
@@ -123,6 +123,18 @@ class GreetingTests(AgentTestCase):
         self.assertEqual(await self.told.next("notice"), ("notice", "back in 5 minutes"))
         server.say({"type": "error", "service": "web", "code": "quota", "message": "x"})
         server.send(pack_frame(1, OPEN, b"\0"))  # not a server's to open
+        self.assertEqual((await server.closing())[0], 1002)
+
+    async def test_share_links(self) -> None:
+        self.assertFalse(self.dialer and self.dialer.ask_for_link("web", 60))
+        server = await self.welcomed()
+        self.assertTrue(self.dialer.ask_for_link("web", 7200))
+        wish = await server.hear("share")
+        self.assertEqual(wish, {"type": "share", "service": "web", "seconds": 7200})
+        link = ShareLink("web", "http://app/?tunnel_token=x", 1 << 32)
+        server.say(link.message())
+        self.assertEqual(await self.told.next("shared"), ("shared", link))
+        server.say({"type": "shared", "service": "web", "url": 1})
         self.assertEqual((await server.closing())[0], 1002)
 
     async def test_text_and_huge_messages(self) -> None:

@@ -45,6 +45,22 @@ class ParseTests(SynchronousTestCase):
                 ),
             ),
             (
+                "3000 --allow 10.0.0.0/8,::1 --deny 10.0.0.1 --allow 9.9.9.9",
+                Arguments(
+                    Wishes("3000", allow=("10.0.0.0/8", "::1", "9.9.9.9"), deny=("10.0.0.1",))
+                ),
+            ),
+            (
+                "3000 --basic-auth a:b,c --basic-auth d:e --bearer f --private-http",
+                Arguments(
+                    Wishes("3000", basic_auth=("a:b,c", "d:e"), bearer=("f",), private_http=True)
+                ),
+            ),
+            (
+                "3000 --basic-auth-file f --bearer-file g --share-link 2h",
+                Arguments(Wishes("3000", basic_auth_file="f", bearer_file="g", share_link="2h")),
+            ),
+            (
                 "3000 --server wss://h --token-file f --client-id me --host-header=rewrite",
                 Arguments(
                     Wishes(

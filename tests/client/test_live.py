@@ -21,7 +21,7 @@ from inletspy.client import live
 from inletspy.client.live import INTERVAL, LiveDisplay, can_be_live, for_people
 from inletspy.client.output import SteadyOutput
 from inletspy.errors import Code, Refused
-from inletspy.wire.control import Grant, ServiceOffer
+from inletspy.wire.control import Grant, ServiceOffer, ShareLink
 from tests.client.support import CONFIG, GRANT, exchange
 
 #: What moves the cursor or colours, as the display itself writes it.
@@ -42,7 +42,8 @@ class LiveTests(TestCase):
         self.clock = Clock()
 
     def start(self, **changes: Any) -> LiveDisplay:
-        display = LiveDisplay(self.clock, replace(CONFIG, **changes), SteadyOutput(self.terminal))
+        config = replace(CONFIG, **changes)
+        display = LiveDisplay(self.clock, config, SteadyOutput(self.terminal), self.terminal)
         display.start()
         return display
 
@@ -106,6 +107,52 @@ class LiveTests(TestCase):
         seen = CONTROL.sub("", await self.end(display))
         self.assertIn("/\\x1b[2J\\x9b31m\\u202e\\x07", seen)
         self.assertNotRegex(seen, "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]")
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.person, keys)
+
+    async def test_a_key_makes_a_link(self) -> None:
+        private = replace(CONFIG.services[0], options={"private": True})
+        asked: list[tuple[str, int]] = []
+        display = self.start(services=(private,))
+
+        def ask(service: str, seconds: int) -> bool:
+            asked.append((service, seconds))
+            return True
+
+        display.link_source = ask
+        display.ready([GRANT])
+        self.press(b"x\n")
+        await self.draw(display)
+        self.assertEqual(asked, [])
+        self.press(b"s")
+        await self.draw(display)
+        self.assertEqual(asked, [("3000", 7200)])
+        url = f"{GRANT.public_url}/?tunnel_token={'x' * 100}"
+        display.shared(ShareLink("3000", url, 1_800_000_000))
+        display.link_source = lambda service, seconds: False
+        self.press(b"S")
+        await self.draw(display)
+        seen = CONTROL.sub("", await self.end(display))
+        self.assertIn("s makes a share link, Ctrl-C ends it", seen)
+        self.assertIn(url, seen)
+        self.assertIn("no share link: not connected just now", seen)
+
+    async def test_a_key_where_nothing_is_private(self) -> None:
+        display = self.start()
+        display.ready([GRANT])
+        self.press(b"s")
+        await self.draw(display)
+        seen = CONTROL.sub("", await self.end(display))
+        self.assertIn("no share link: --private-http is not set", seen)
+        self.assertNotIn("s makes", seen)
+
+    async def test_keys_are_not_for_a_program_in_the_background(self) -> None:
+        display = self.start()
+        self.patch(live, "_in_foreground", lambda output: False)
+        self.press(b"s")
+        await self.draw(display)
+        self.assertEqual(os.read(self.terminal, 10), b"s")
 
     async def test_drawing_is_bounded(self) -> None:
         display = self.start()

@@ -13,7 +13,7 @@ from inletspy.client.agent import StreamTap
 from inletspy.client.dialer import Dialer, ProxyAddress
 from inletspy.client.server import ServerAddress
 from inletspy.errors import Refused
-from inletspy.wire.control import Grant, ServiceOffer
+from inletspy.wire.control import Grant, ServiceOffer, ShareLink
 from tests.peers import reactor, until
 from tests.tunnel.plane import TOKEN
 
@@ -43,6 +43,9 @@ class Told:
 
     def notice(self, text: str) -> None:
         self.events.append(("notice", text))
+
+    def shared(self, link: ShareLink) -> None:
+        self.events.append(("shared", link))
 
     def upstream_failed(self, service: str, reason: str) -> None:
         self.events.append(("upstream_failed", service, reason))

@@ -6,9 +6,11 @@ like `app.tunnel.example.com` need no DNS.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar
 from typing import Any
 
 import treq
@@ -19,7 +21,13 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from twisted.web.client import URI, Agent, HTTPConnectionPool
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikeRedirectAgent,
+    CookieAgent,
+    HTTPConnectionPool,
+)
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from twisted.web.resource import Resource
@@ -78,6 +86,8 @@ async def fetch(
     token: str | None = None,
     authority: Certificate | None = None,
     source: str = "127.0.0.1",
+    login: tuple[str, str] | None = None,
+    cookies: CookieJar | None = None,
 ) -> Answer:
     """Send one request, over a connection of its own.
 
@@ -89,12 +99,19 @@ async def fetch(
         token: to send as a Bearer token.
         authority: the certificate to trust for `https`.
         source: the visitor's address, of 127.0.0.0/8.
+        login: name and password, for Basic authentication.
+        cookies: what a browser has, and gets; redirects are followed where it is given.
     """
     sent = Headers({name: [value] for name, value in (headers or {}).items()})
     if token is not None:
         sent.addRawHeader("Authorization", f"Bearer {token}")
+    if login is not None:
+        coded = base64.b64encode(":".join(login).encode()).decode()
+        sent.addRawHeader("Authorization", f"Basic {coded}")
     pool = HTTPConnectionPool(reactor, persistent=False)
-    agent = Agent.usingEndpointFactory(reactor, LoopbackEndpoints(authority, source), pool)
+    agent: Any = Agent.usingEndpointFactory(reactor, LoopbackEndpoints(authority, source), pool)
+    if cookies is not None:
+        agent = BrowserLikeRedirectAgent(CookieAgent(agent, cookies))
     response = await treq.request(
         method,
         url,

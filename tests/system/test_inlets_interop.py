@@ -21,7 +21,7 @@ from twisted.web.server import Site
 
 from inletspy.client.dialer import Dialer, ServerAddress
 from inletspy.errors import Refused
-from inletspy.wire.control import Grant, ServiceOffer
+from inletspy.wire.control import Grant, ServiceOffer, ShareLink
 from tests.peers import CUT, Peer, PeerFactory, Upstream, until
 from tests.postgres import execute
 from tests.system.http import Answer, EchoResource, fetch, listening, upstream
@@ -482,6 +482,9 @@ class Following:
 
     def upstream_failed(self, service: str, reason: str) -> None:
         self.failed.append(reason)
+
+    def shared(self, link: ShareLink) -> None:
+        raise AssertionError("a stock server makes no links")
 
     def service_added(self, grant: Grant) -> None:
         raise AssertionError("a stock server can't be asked for more")
