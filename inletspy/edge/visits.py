@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
@@ -99,6 +100,23 @@ class _Visit:
         if self.request.upgrade or (mode and mode != b"navigate"):
             return False
         return bool(mode) or b"text/html" in self.only(b"accept").lower()
+
+    @property
+    def unasked(self) -> bool:
+        """Whether a page of another origin opens a connection, with the visitor's cookies.
+
+        No browser asks whether it may, as it does for requests.
+        """
+        if not self.request.upgrade or b"origin" not in self.fields:
+            return False
+        host = self.only(b"origin").lower().partition(b"://")[2]
+        return re.sub(rb":[0-9]*$", b"", host) != self.request.host
+
+    def basic(self, rule: VisitRule) -> tuple[bytes, bytes] | None:
+        """User and password, where the rule asks for them."""
+        if not rule.accounts or self.unasked:
+            return None
+        return _basic(self.only(b"authorization"))
 
     @property
     def is_preflight(self) -> bool:
@@ -221,11 +239,8 @@ class Visits:
     def _knows(self, visit: _Visit, rule: VisitRule) -> bool:
         """Whether the visitor has a link, or comes with what was right before."""
         if rule.private:
-            given = [
-                value
-                for cookie in visit.fields.get(b"cookie", [])
-                for value in cookie_values(cookie, _COOKIES)
-            ]
+            cookies = [] if visit.unasked else visit.fields.get(b"cookie", [])
+            given = [value for cookie in cookies for value in cookie_values(cookie, _COOKIES)]
             given = [*given[:_MAX_TRIED], visit.only(_TOKEN_FIELD)]
             if any(self._link_end(visit, token) is not None for token in given):
                 return True
@@ -234,7 +249,7 @@ class Visits:
             return False
         if any(token_digest(token) in remembered for token in _tokens(visit)):
             return True
-        basic = _basic(visit.only(b"authorization")) if rule.accounts else None
+        basic = visit.basic(rule)
         if basic is not None:
             mark = self._passwords.mark(rule.account_of(basic[0]), basic[1])
             return mark in remembered
@@ -261,7 +276,7 @@ class Visits:
     ) -> Login | None:
         """A request that waits until the visitor's password is checked, if there is one."""
         refusal = self._refusal(visit, rule, refusal)
-        basic = _basic(visit.only(b"authorization")) if rule.accounts else None
+        basic = visit.basic(rule)
         if basic is None:
             visit.channel.answer_page(refusal)
             return None

@@ -276,6 +276,9 @@ class BasicAuthTests(VisitTestCase):
         upstream.send(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
         self.assertEqual((await read_head(visitor)).status, 101)
         self.assertEqual(await visitor.read(2), b"hi")
+        right = basic("ann", "pass:word: with colons")
+        head = await self.answer(*upgrade, right, "Origin: http://evil.example")
+        self.assertEqual(head.status, 401)
 
     async def test_a_preflight_is_answered(self) -> None:
         head = await self.answer(
@@ -478,6 +481,26 @@ class PrivateTests(VisitTestCase):
         ):
             head = await self.answer(line=f"GET {target}?tunnel_token={token} HTTP/1.1")
             self.assertEqual((head.status, head.get("location")), (303, location))
+
+    async def test_no_other_page_opens_a_websocket_with_the_cookie(self) -> None:
+        upgrade = ("Connection: Upgrade", "Upgrade: websocket")
+        for origin in (f"http://evil.{DOMAIN}:8080", "null", "http://evil.example", ""):
+            head = await self.answer(*upgrade, self.cookie(), f"Origin: {origin}")
+            self.assertEqual(head.status, 401, origin)
+        program = f"X-Tunnel-Token: {self.link_token()}"
+        for fields in (
+            (self.cookie(), f"Origin: https://{self.host.upper()}:8443"),
+            (self.cookie(), f"Origin: http://{self.host}"),
+            (self.cookie(),),
+            (program, "Origin: http://evil.example"),
+        ):
+            visitor = await self.visit(self.request("GET / HTTP/1.1", *upgrade, *fields))
+            upstream = await self.upstream.connection()
+            self.assertEqual((await read_head(upstream)).get("upgrade"), "websocket")
+            visitor.cut()
+            await upstream.ended()
+        head = await self.seen(self.cookie(), "Origin: http://evil.example")
+        self.assertEqual(head.get("origin"), "http://evil.example")
 
     async def test_programs_learn_it_from_any_origin(self) -> None:
         head = await self.answer("Origin: https://a.example", "Sec-Fetch-Mode: cors")
