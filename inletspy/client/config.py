@@ -89,7 +89,7 @@ class Wishes:
 
 
 #: The wishes that concern a whole session rather than one service.
-WISHES_FOR_ALL: Final = ("server", "token_file", "client_id", "insecure")
+WISHES_FOR_ALL: Final = ("server", "token_file", "client_id", "share_link", "insecure")
 
 
 class WishError(UsageError):
@@ -218,8 +218,6 @@ def check_hello(config: ClientConfig) -> None:
         raise UsageError("--share-link is for a service that is private: --private-http")
     try:
         Hello.read(Hello(config.client_id, config.services).message())
-        for service in config.services:
-            VisitRule.read(service.proto, service.options)
     except (Refused, ProtocolViolation) as error:
         raise UsageError(str(error)) from error
 
@@ -335,6 +333,10 @@ def _visit_options(wishes: Wishes, upstream: UpstreamAddress) -> dict[str, Any]:
         except ValueError as error:
             raise WishError(wish, str(error)) from error
         options[option] = options[option] + value if option in options else value
+    try:
+        VisitRule.read("tcp" if upstream.scheme == "tcp" else "http", options)
+    except Refused as error:
+        raise UsageError(str(error)) from error
     return options
 
 

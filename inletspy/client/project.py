@@ -27,6 +27,7 @@ from inletspy.client.config import (
     service_for,
 )
 from inletspy.client.tomlfile import Form, TomlFile
+from inletspy.client.visitors import ENVIRONMENT
 from inletspy.errors import ProtocolViolation, Refused, UsageError
 from inletspy.wire.control import ServiceOffer
 
@@ -57,6 +58,11 @@ SERVICE_KEYS: Final = {
     "host-header": Key("rewrite, preserve or a host", wish="host_header"),
     "remote-port": Key("a port from 1 to 65535", (int,), wish="remote_port"),
     "proxy-protocol": Key("v1 or v2", wish="proxy_protocol"),
+    "allow": Key("a list of addresses and networks", (list,), wish="allow"),
+    "deny": Key("a list of addresses and networks", (list,), wish="deny"),
+    "basic-auth-file": Key("a file", wish="basic_auth_file", is_path=True),
+    "bearer-file": Key("a file", wish="bearer_file", is_path=True),
+    "private-http": Key("true or false", (bool,), wish="private_http"),
 }
 _KEYS_OF_WISHES: Final = {known.wish: key for key, known in SERVICE_KEYS.items()}
 
@@ -122,6 +128,11 @@ class Project:
         if missing:
             there = ", ".join(file.content["services"])
             raise UsageError(f"{file.shown} has no service {missing[0]!r}; there are {there}")
+        for variable in ENVIRONMENT.values():
+            if environ.get(variable):  # nobody shall think that it protects them
+                raise UsageError(
+                    f"{variable} is for one service: give its PORT, or name files in {file.shown}"
+                )
         self._offers(file)  # so that mistakes show before anything is asked
         self._session = _session_of(file)
         client_file = self._session_file(ClientFile.read(environ))

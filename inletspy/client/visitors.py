@@ -85,7 +85,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _networks(texts: Iterable[str]) -> list[str]:
+def _networks(texts: Iterable[Any]) -> list[str]:
+    if not all(isinstance(text, str) for text in texts):  # in a file, they may be anything
+        raise ValueError("must be a list of texts")
     return [str(parse_network(text.strip())) for text in texts]
 
 

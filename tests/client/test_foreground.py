@@ -30,6 +30,9 @@ class FakeDialer:
         self.running: Deferred[None] = Deferred()
         self.goodbye: Deferred[None] = succeed(None)
 
+    def ask_for_link(self, service: str, seconds: int) -> bool:
+        return False
+
     def run(self) -> Deferred[None]:
         return self.running
 

@@ -14,6 +14,7 @@ from inletspy.client.access import Access
 from inletspy.client.config import ClientConfig, Wishes
 from inletspy.client.project import FILE_NAME, SERVICE_KEYS, Project, find_project, in_keys
 from inletspy.errors import UsageError
+from inletspy.policy.visits import VisitRule
 from inletspy.wire.control import ServiceOffer
 from tests.system.processes import CHECKOUT
 
@@ -104,6 +105,44 @@ class ServicesTests(ProjectTestCase):
             ),
         )
 
+    def test_who_may_visit(self) -> None:
+        (self.path.parent / "passwords").write_text("ann:pass:word\n")
+        text = """
+            [services.web]
+            upstream = 3000
+            allow = ["10.0.0.0/8", "::1"]
+            deny = ["10.0.0.1"]
+            basic-auth-file = "passwords"
+            private-http = true
+            """
+        (service,) = self.load(text).services
+        rule = VisitRule.read("http", service.options)
+        assert rule is not None
+        self.assertEqual([account.user for account in rule.accounts], [b"ann"])
+        self.assertEqual((len(rule.allow), len(rule.deny), rule.private), (2, 1, True))
+        self.assertEqual(self.load(text).services, (service,))
+
+    def test_mistakes_about_visitors(self) -> None:
+        for line, fault in (
+            ('allow = "10.0.0.0/8"', ":3: allow is text in [services.web]; expected a list"),
+            ("allow = [1]", ":3: allow must be a list of texts"),
+            ('deny = ["10.0.0.1/8"]', ":3: deny '10.0.0.1/8' is no network: is it 10.0.0.0/8"),
+            ('private-http = "yes"', ":3: private-http is text in [services.web]; expected true"),
+            ('basic-auth-file = "nothing"', ":3: basic-auth-file can't read"),
+            ('basic-auth = "ann:x"', ":3: unknown key 'basic-auth'"),
+        ):
+            self.assertTrue(self.fault(f"{WEB}{line}\n").startswith(fault), self.fault(WEB + line))
+        tcp = '[services.db]\nupstream = "tcp://a:1"\nprivate-http = true\n'
+        self.assertIn(":3: private-http is for http", self.fault(tcp))
+
+    def test_what_the_environment_has_for_one_service(self) -> None:
+        for variable in ("INLETSPY_BASIC_AUTH", "INLETSPY_BEARER"):
+            self.environ[variable] = "ann:s3cret"
+            fault = self.fault(WEB)
+            del self.environ[variable]
+            self.assertIn(f"{variable} is for one service", fault)
+            self.assertNotIn("s3cret", fault)
+
     def test_every_key_sets_a_wish(self) -> None:
         wishes = set(Wishes.__dataclass_fields__)
         self.assertEqual({key.wish for key in SERVICE_KEYS.values()} - wishes, set())
@@ -187,7 +226,7 @@ class ServicesTests(ProjectTestCase):
         config = self.load(sample)
         self.assertEqual((config.server, config.token)[1], "secret-of-the-sample")
         self.assertEqual(config.server, tomllib.loads(sample)["server"])
-        self.assertEqual([o.name for o in config.services], ["web", "dev", "db", "mail"])
+        self.assertEqual([o.name for o in config.services], ["web", "dev", "draft", "db", "mail"])
 
     def test_advice_of_servers(self) -> None:
         self.assertEqual(
