@@ -9,6 +9,7 @@ This module knows nothing of sockets, logging or the reactor.
 from __future__ import annotations
 
 import enum
+import math
 from typing import Final
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ServerUnreachable",
     "StartError",
     "StreamReset",
+    "TooManyGuesses",
     "UsageError",
 ]
 
@@ -123,6 +125,21 @@ class Refused(InletspyError):
         self.message = message
         self.retry = retry
         self.service = service
+
+
+class TooManyGuesses(InletspyError):
+    """Too many wrong tokens came from an address.
+
+    Attributes:
+        wait: seconds after which the next may come.
+    """
+
+    def __init__(self, wait: float) -> None:
+        self.wait = math.ceil(wait)
+        super().__init__(
+            f"too many wrong tokens from your address: check the token, and try again in "
+            f"{self.wait} s"
+        )
 
 
 class ResetCode(enum.IntEnum):

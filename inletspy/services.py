@@ -38,7 +38,8 @@ from inletspy.edge.tcp import PublicPorts
 from inletspy.edge.visits import Visits
 from inletspy.errors import StartError
 from inletspy.interfaces import ISettings
-from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.guesses import Guesses
+from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
@@ -53,6 +54,7 @@ from inletspy.tunnel.control import PATH, ControlPlane
 from inletspy.tunnel.endpoint import eager, quicken
 from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service as TunnelService
+from inletspy.tunnel.strangers import Strangers
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import status_site
 from inletspy.web.tunnelsfile import TunnelsFile
@@ -67,6 +69,8 @@ DRAIN_SECONDS: Final = 10.0
 _BACKLOG: Final = 1024
 #: File descriptors that are not for visitors.
 _RESERVED_DESCRIPTORS: Final = 256
+#: How long somebody may have to wait after wrong tokens, in seconds.
+_LONGEST_WAIT: Final = 900
 
 
 class PublicAddress:
@@ -182,16 +186,28 @@ class Server(Service):
         database, settings, accounts = await self._start_store()
         if not self.running:
             return
+        refusals = Refusals(reactor.seconds, lambda line: _log.warn("{line}", line=line))
         tokens = TokenPolicy(
             lambda: settings.current.shared_token,
             lambda: accounts.current,
             reactor.seconds,
             accounts.used,
+            Guesses(
+                reactor.seconds,
+                lambda: settings.current.wrong_tokens_per_address,
+                _LONGEST_WAIT,
+            ),
+            lambda source: refusals.note("wrong_tokens", f"wrong token from {source}"),
         )
         routes: RouteTable[TunnelService] = RouteTable(
             reactor.seconds, lambda: settings.current.name_lease_seconds
         )
-        quota = AddressQuota(lambda: settings.current.connections_per_address)
+        quota = AddressQuota(
+            lambda: settings.current.connections_per_address,
+            lambda address: refusals.note(
+                "connections_per_address", f"{address} has as many connections as it may"
+            ),
+        )
         ports = PublicPorts(eager(reactor), config.interface, quota)
 
         # Ports are opened before anything that is told their numbers.
@@ -212,7 +228,8 @@ class Server(Service):
 
         address = PublicAddress(settings, config.public_url, data_port)
         admission = Admission(settings, accounts, tokens, routes, ports, address)
-        control = ControlPlane(reactor, settings, tokens, admission)
+        strangers = Strangers(settings, tokens, refusals, max(64, descriptors // 4))
+        control = ControlPlane(reactor, settings, strangers, admission)
         links = ServerLinkFactory(reactor, control)
         control.start()
         self._ends.append(control.stop)

@@ -82,6 +82,10 @@ def _count(value: float) -> int:
     return int(value)
 
 
+def _count_or_none(value: float) -> int:
+    return _count(value) if value else 0
+
+
 def _not_negative(value: float) -> float:
     if value < 0:
         raise ValueError("must not be below 0")
@@ -255,6 +259,12 @@ class Settings:
     )
     connections_per_address: int = _key(
         "number", "512", "Connections at once from one visitor's address.", convert=_count
+    )
+    wrong_tokens_per_address: int = _key(
+        "number",
+        "10",
+        "Wrong tokens from one address before further ones must wait; 0: any number.",
+        convert=_count_or_none,
     )
     streams_per_session: int = _key(
         "number", "2000", "Streams at once through one client.", convert=_count

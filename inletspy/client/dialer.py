@@ -333,6 +333,8 @@ class Dialer:
             )
         if status == 503 and "disabled" in text:
             return Refused(Code.TUNNELS_DISABLED, text, retry=True)
+        if status == 429:
+            return Refused(Code.QUOTA, text or "the server has too many clients", retry=True)
         if status in (400, 403, 409):
             return Refused(Code.INVALID, text or f"the server refused with HTTP {status}")
         return ServerUnreachable(

@@ -11,10 +11,6 @@ from typing import Final
 
 __all__ = ["Guesses"]
 
-#: Wrong guesses that cost nothing: people mistype.
-_FREE: Final = 5
-#: The longest wait, in seconds.
-_LONGEST: Final = 300
 #: Seconds without a wrong guess after which all is forgotten.
 _FORGET: Final = 1800
 #: Keys that are kept, at most; the ones whose last guess is longest ago go first.
@@ -26,19 +22,29 @@ class Guesses:
 
     Args:
         now: the present time in seconds.
+        free: how many cost nothing, since people mistype; 0 for any number.
+        longest: the longest wait, in seconds.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        free: Callable[[], float] = lambda: 5,
+        longest: float = 300,
+    ) -> None:
         self._now = now
+        self._free = free
+        self._longest = longest
         #: Key to the number of wrong guesses and the time of the last, oldest first.
         self._wrong: dict[Hashable, tuple[int, float]] = {}
 
     def wait(self, key: Hashable) -> float:
         """How many seconds to wait until the next guess; 0 if it may be made now."""
         count, last = self._wrong.get(key, (0, 0.0))
-        if count < _FREE:
+        free = int(self._free())
+        if count < free or not free:
             return 0.0
-        pause = min(2.0 ** min(count - _FREE, 16), _LONGEST)
+        pause = min(2.0 ** min(count - free, 16), self._longest)
         return max(0.0, min(last + pause - self._now(), pause))
 
     def guessed(self, key: Hashable) -> None:

@@ -1,15 +1,62 @@
-"""How much of the server one visitor's address may take.
+"""How much of the server one address may take, and what is told when a limit is reached.
 
-Counts only; who is counted, and what happens past the limit, the edge decides.
+Counts only; who is counted, and what happens past a limit, others decide.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from inletspy.policy.sources import block_of
 
-__all__ = ["AddressQuota"]
+__all__ = ["AddressQuota", "Refusals"]
+
+#: Seconds for which one line says enough of a limit and who has reached it.
+_QUIET: Final = 60.0
+#: Those who are remembered to have been told of, at most.
+_MAX_TOLD: Final = 10_000
+
+
+class Refusals:
+    """Counts what limits refuse, and has it told of now and then.
+
+    Args:
+        now: the present time in seconds.
+        tell: is called with a line for the log.
+
+    Attributes:
+        counts: by limit, since the start.
+    """
+
+    def __init__(
+        self, now: Callable[[], float], tell: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self._now = now
+        self._tell = tell
+        #: When each was told of last, the oldest first.
+        self._told: dict[tuple[str, str], float] = {}
+
+    def note(self, limit: str, line: str, owner: str = "") -> None:
+        """A limit has refused something.
+
+        Args:
+            limit: its name.
+            line: says so; told once a minute at most for each limit and owner.
+            owner: whose limit it is; empty where it is nobody's in particular.
+        """
+        self.counts[limit] += 1
+        now = self._now()
+        last = self._told.get((limit, owner))
+        if last is not None and 0 <= now - last < _QUIET:
+            return
+        self._told.pop((limit, owner), None)
+        self._told[limit, owner] = now
+        if len(self._told) > _MAX_TOLD:
+            del self._told[next(iter(self._told))]
+        self._tell(line)
 
 
 class AddressQuota:
@@ -17,10 +64,16 @@ class AddressQuota:
 
     Args:
         limit: how many one address may have, asked anew each time.
+        refused: is called with an address that has as many as it may.
     """
 
-    def __init__(self, limit: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limit: Callable[[], float],
+        refused: Callable[[str], None] = lambda address: None,
+    ) -> None:
         self._limit = limit
+        self._refused = refused
         self._counts: dict[str, int] = {}
 
     def take(self, address: str, *, exempt: bool = False) -> bool:
@@ -28,6 +81,7 @@ class AddressQuota:
         address = block_of(address)
         count = self._counts.get(address, 0)
         if count >= self._limit() and not exempt:
+            self._refused(address)
             return False
         self._counts[address] = count + 1
         return True

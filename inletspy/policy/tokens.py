@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from inletspy.errors import Code, Refused
+from inletspy.errors import Code, Refused, TooManyGuesses
 
 if TYPE_CHECKING:
     from inletspy.policy.accounts import Accounts
+    from inletspy.policy.guesses import Guesses
 
 __all__ = [
     "SCOPES",
@@ -40,6 +41,8 @@ _SHARED_NAME: Final = "shared"
 _ALPHABET: Final = string.ascii_letters + string.digits
 #: So many characters of a token are shown; they tell it from others, and no more.
 _READABLE: Final = 12
+#: Tokens of so many characters can't be guessed, as long as they are random.
+_UNGUESSABLE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ class TokenPolicy:
         accounts: the users and tokens in force.
         now: the time since the epoch, in seconds.
         used: is told of each use of a user's token.
+        guesses: counts wrong tokens; None counts none.
+        wrong: is called for each wrong token, with where it comes from.
     """
 
     def __init__(
@@ -113,14 +118,44 @@ class TokenPolicy:
         accounts: Callable[[], Accounts],
         now: Callable[[], float],
         used: Callable[[Credential], None] = lambda credential: None,
+        guesses: Guesses | None = None,
+        wrong: Callable[[str], None] = lambda source: None,
     ) -> None:
         self._shared_token = shared_token
         self._accounts = accounts
         self._now = now
         self.used = used
+        self._guesses = guesses
+        self._wrong = wrong
 
-    def authenticate(self, token: str) -> Credential | None:
-        """What the token is good for; None if for nothing. An empty one is nobody's."""
+    def authenticate(self, token: str, source: str | None = None) -> Credential | None:
+        """What the token is good for; None if for nothing. An empty one is nobody's.
+
+        Wrong ones make those who come from the same place wait. A good token that is too
+        long to be guessed is let in all the same: many may share one address.
+
+        Args:
+            token: what somebody sent.
+            source: by what wrong ones are counted; None counts nothing.
+
+        Raises:
+            TooManyGuesses: it is not looked at yet, or is wrong once more.
+        """
+        guesses = self._guesses
+        if guesses is None or source is None:
+            return self._find(token)
+        wait = guesses.wait(source)
+        credential = None
+        if not wait or len(token) >= _UNGUESSABLE:
+            credential = self._find(token)
+        if credential is None:
+            self._wrong(source)
+            if wait:
+                raise TooManyGuesses(wait)
+            guesses.guessed(source)
+        return credential
+
+    def _find(self, token: str) -> Credential | None:
         if not token:
             return None
         digest = token_digest(token)

@@ -20,10 +20,11 @@ from twisted.python.failure import Failure
 from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
 from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
-from inletspy.policy.tokens import Credential, TokenPolicy, bearer_token
+from inletspy.policy.tokens import Credential
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
+from inletspy.tunnel.strangers import Strangers
 from inletspy.wire.control import (
     Grant,
     Hello,
@@ -122,6 +123,7 @@ class _Greeting:
         if self._link is None:  # lost while the names were decided on
             session.end()
             return
+        plane.strangers.leave(link)
         session.attach(link)
         session.welcome(plane.settings.current.heartbeat_seconds)
 
@@ -141,7 +143,7 @@ class ControlPlane:
     Args:
         clock: the reactor's, for time-outs.
         settings: the settings in force.
-        tokens: tells whose a token is.
+        strangers: the links without a session.
         admission: decides on sessions.
     """
 
@@ -149,13 +151,13 @@ class ControlPlane:
         self,
         clock: IReactorTime,
         settings: ISettings,
-        tokens: TokenPolicy,
+        strangers: Strangers,
         admission: Admission,
     ) -> None:
         self.clock = clock
         self.settings = settings
+        self.strangers = strangers
         self.admission = admission
-        self._tokens = tokens
         #: Every link whose handshake is done, with the heartbeats it has been silent for.
         self._links: dict[ServerLink, int] = {}
         self._credentials: dict[ServerLink, Credential] = {}
@@ -195,21 +197,20 @@ class ControlPlane:
 
     # -- links
 
-    def check(self, path: str, headers: Mapping[str, str]) -> Credential:
+    def connected(self, link: ServerLink) -> None:
+        """See `inletspy.tunnel.serverlink.ServerEvents`."""
+        self.strangers.come(link)
+
+    def check(self, link: ServerLink, path: str, headers: Mapping[str, str]) -> Credential:
         """See `inletspy.tunnel.serverlink.ServerEvents`; gives what the client came with."""
         if path != PATH:
             raise ConnectionDeny(404, f"Not found: the control plane is at {PATH}")
-        credential = self._tokens.authenticate(bearer_token(headers.get("authorization")))
-        if credential is None:
-            raise ConnectionDeny(401, "failed authentication")
-        if not credential.allows("connect"):
-            raise ConnectionDeny(403, "the token is not good for tunnels")
-        return credential
+        return self.strangers.authenticate(link, headers)
 
     def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
         """See `inletspy.tunnel.serverlink.ServerEvents`."""
         headers: Mapping[str, str] = request.headers
-        self._credentials[link] = credential = self.check(request.path, headers)
+        self._credentials[link] = credential = self.check(link, request.path, headers)
         if SUBPROTOCOL in request.protocols:
             return SUBPROTOCOL
         if request.protocols:
@@ -251,12 +252,14 @@ class ControlPlane:
         self._links[link] = 0
         session = self._admitted.pop(link, None)
         if session is not None:
+            self.strangers.leave(link)
             session.attach(link)
         else:
             _Greeting(self, link, self._credentials[link])
 
     def dropped(self, link: ServerLink) -> None:
         """See `inletspy.tunnel.serverlink.ServerEvents`."""
+        self.strangers.leave(link)
         self._links.pop(link, None)
         self._credentials.pop(link, None)
         session = self._admitted.pop(link, None)

@@ -10,18 +10,27 @@ from typing import Any, Final, Protocol
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+from txaio.tx import make_logger
 
+from inletspy.policy.sources import UNIX
 from inletspy.tunnel.link import MAX_MESSAGE, Link
 
 __all__ = ["ServerEvents", "ServerLink", "ServerLinkFactory"]
+
+_log = Logger()
 
 
 class ServerEvents(Protocol):
     """Who decides on the links that come in; see `control.ControlPlane`."""
 
-    def check(self, path: str, headers: Mapping[str, str]) -> object:
+    def connected(self, link: ServerLink) -> None:
+        """Somebody has come who has said nothing yet."""
+
+    def check(self, link: ServerLink, path: str, headers: Mapping[str, str]) -> object:
         """Raise ConnectionDeny if nothing is to be had there, or not for this client."""
 
     def connecting(self, link: ServerLink, request: ConnectionRequest) -> Any:
@@ -35,14 +44,40 @@ class ServerEvents(Protocol):
 
 
 class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
-    """The server's end of a link."""
+    """The server's end of a link.
+
+    Attributes:
+        retry_after: seconds after which who is refused may try again; 0 for none.
+    """
 
     _sent_mask_bit = 0
     _received_mask_bit = 0x80
+    retry_after = 0
+    #: autobahn would say two lines of each handshake that fails.
+    log = make_logger(level="error")
+    _asked = False
+
+    def connectionMade(self) -> None:
+        """Somebody has come."""
+        super().connectionMade()
+        self.factory.events.connected(self)
+
+    @property
+    def source(self) -> str:
+        """The address of the peer, or `UNIX`."""
+        return str(getattr(self.transport.getPeer(), "host", UNIX))
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """Let the control plane decide."""
-        return self.factory.events.connecting(self, request)
+        self._asked = True
+        decision = maybeDeferred(self.factory.events.connecting, self, request)
+        return decision.addErrback(self._failed)
+
+    @staticmethod
+    def _failed(failure: Failure) -> Failure:
+        if failure.check(ConnectionDeny) is None:
+            _log.failure("A handshake failed", failure=failure)
+        return failure
 
     def onOpen(self) -> None:
         """The handshake is done."""
@@ -69,12 +104,13 @@ class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         """Refuse; who may not come in learns nothing else."""
-        words = getattr(self, "http_status_line", "").split()
-        path = words[1].partition("?")[0] if len(words) == 3 else ""
-        try:
-            self.factory.events.check(path, getattr(self, "http_headers", {}))
-        except ConnectionDeny as denial:
-            reason, code = str(denial.reason), denial.code
+        if not self._asked:
+            words = getattr(self, "http_status_line", "").split()
+            path = words[1].partition("?")[0] if len(words) == 3 else ""
+            try:
+                self.factory.events.check(self, path, getattr(self, "http_headers", {}))
+            except ConnectionDeny as denial:
+                reason, code = str(denial.reason), denial.code
         super().failHandshake(reason, code, responseHeaders)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
@@ -88,7 +124,8 @@ class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
             f"HTTP/1.1 {code} {_REASONS[code]}\r\n"
             "Content-Type: text/plain; charset=utf-8\r\n"
             f"Content-Length: {len(body)}\r\n"
-            "Connection: close\r\n\r\n"
+            + (f"Retry-After: {self.retry_after}\r\n" if self.retry_after else "")
+            + "Connection: close\r\n\r\n"
         )
         self.sendData(head.encode() + body)
 
@@ -99,6 +136,7 @@ _REASONS: Final = {
     403: "Forbidden",
     404: "Not Found",
     409: "Conflict",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }

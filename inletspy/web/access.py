@@ -14,6 +14,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from inletspy.errors import TooManyGuesses
+from inletspy.policy.sources import UNIX, Network, guesser
 from inletspy.policy.tokens import bearer_token
 from inletspy.web.answers import Problem
 from inletspy.web.rows import of_owner
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Access", "Authenticate", "Caller", "allow_origin", "is_local", "seen_by"]
 
-#: What a token is good for; None if for nothing.
-Authenticate = Callable[[str], "Credential | None"]
+#: What a token is good for, and None if for nothing, given by what wrong ones are counted;
+#: raises TooManyGuesses.
+Authenticate = Callable[[str, "str | None"], "Credential | None"]
 
 #: Visible ASCII: tokens that people think of have more than RFC 6750 (2.1) allows.
 _match_token = re.compile(r"[\x21-\x7e]{1,1024}").fullmatch
@@ -68,10 +71,18 @@ class Caller:
 
 
 class Access:
-    """The door of everything that needs a token."""
+    """The door of everything that needs a token.
 
-    def __init__(self, authenticate: Authenticate) -> None:
+    Args:
+        authenticate: what a token is good for.
+        proxies: who is believed when they say whom they bring.
+    """
+
+    def __init__(
+        self, authenticate: Authenticate, proxies: Callable[[], Collection[Network]] = tuple
+    ) -> None:
         self._authenticate = authenticate
+        self._proxies = proxies
 
     def caller(self, request: Request, scope: str) -> Caller:
         """The one who makes the request.
@@ -81,10 +92,16 @@ class Access:
             scope: what the token must be good for.
 
         Raises:
-            Problem: 401 without a valid token, 403 if it lacks the scope.
+            Problem: 401 without a valid token, 403 if it lacks the scope, 429 after too
+                many wrong ones.
         """
         token = _token(request)
-        credential = self._authenticate(token) if token else None
+        try:
+            source = self._source(request)
+            credential = self._authenticate(token, source) if token else None
+        except TooManyGuesses as error:
+            headers = {"Retry-After": str(error.wait)}
+            raise Problem(429, "Too many wrong tokens", str(error), headers) from error
         if credential is None:
             challenge = f'{_REALM}, error="invalid_token"' if token else _REALM
             detail = "Send a valid token as Authorization: Bearer TOKEN"
@@ -94,6 +111,12 @@ class Access:
             detail = f"The token lacks the scope {scope}"
             raise Problem(403, "Forbidden", detail, {"WWW-Authenticate": challenge})
         return Caller(credential, token)
+
+    def _source(self, request: Request) -> str | None:
+        """By what wrong tokens of this request are counted."""
+        peer = getattr(request.getClientAddress(), "host", UNIX)
+        fields = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
+        return guesser(peer, b",".join(fields).decode("latin-1"), self._proxies())
 
     def presented(self, request: Request) -> bool:
         """Whether the request carries a token, be it good or not."""

@@ -42,13 +42,13 @@ def status_site(
         settings: the settings in force.
         accounts: the users and tokens in force.
         tunnels: all tunnels, those registered from outside among them.
-        authenticate: what a token is good for; None if for nothing.
+        authenticate: what a token is good for; see `access.Authenticate`.
         health: why the server is not healthy; None while it is.
         server_url: the control address to hand out where no setting names one; may
             give an empty text.
         clock: for the time that clients may take.
     """
-    access = Access(authenticate)
+    access = Access(authenticate, lambda: settings.current.trusted_proxies)
     configuration = NotFound()
     configuration.putChild(b"tunnels", ConfigurationResource(settings, server_url, access))
     api = NotFound()

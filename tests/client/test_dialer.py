@@ -309,6 +309,7 @@ class UnreachableTests(DialerTestCase):
         for status, text, kind, words in (
             ("409 Conflict", "app is taken", Refused, "app is taken"),
             ("403 Forbidden", "", Refused, "HTTP 403"),
+            ("429 Too Many Requests", "too many wrong tokens", Refused, "too many wrong tokens"),
             ("503 Service Unavailable", "tunnels are disabled", Refused, "tunnels are disabled"),
             ("503 Service Unavailable", "", ServerUnreachable, "HTTP 503"),
         ):

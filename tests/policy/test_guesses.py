@@ -72,3 +72,15 @@ class GuessesTests(SynchronousTestCase):
             self.guess(1, str(number))
         self.assertEqual(len(self.guesses._wrong), 10)
         self.assertEqual(self.guesses.wait("first"), 0)
+
+    def test_other_numbers(self) -> None:
+        free = 2
+        self.guesses = Guesses(lambda: self.now, lambda: free, 10)
+        self.guess(1)
+        self.assertEqual(self.guesses.wait("a"), 0)
+        self.guess(1)
+        self.assertEqual(self.guesses.wait("a"), 1)
+        self.guess(9)
+        self.assertEqual(self.guesses.wait("a"), 10)
+        free = 0
+        self.assertEqual(self.guesses.wait("a"), 0)

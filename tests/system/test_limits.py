@@ -6,14 +6,19 @@ import random
 import resource
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import SkipTest
 
+from twisted.internet.defer import DeferredList, ensureDeferred
+
 from tests.edge.faults import BROKEN_CHUNKS, BROKEN_HEADS, OTHERWISE
 from tests.edge.tunnels import ok, read_answer, read_head, request
 from tests.peers import CUT, FINISHED, until
-from tests.system.whole import WholeTestCase, sockets
+from tests.system.http import fetch
+from tests.system.whole import WholeTestCase, peak_memory, sockets
+from tests.tunnel.websocket import handshake
 
 #: Idle connections that the server must bear.
 CROWD = 10_000
@@ -155,6 +160,51 @@ class LimitTests(WholeTestCase):
             await visitor.gone
         self.assertEqual(statuses, {404, 429})
         await self.until_idle()
+
+
+class GuessTests(WholeTestCase):
+    """Somebody tries one token after the other."""
+
+    async def handshake(self, token: str) -> int:
+        """The status of the answer to a handshake with a token."""
+        peer = await self.visitors.connect_to(self.server.control_port)
+        peer.send(handshake(token=token, subprotocol="inletspy.v1"))
+        status = int((await peer.read_until(b"\r\n")).split()[1])
+        await peer.ended()
+        return status
+
+    async def test_a_thousand_wrong_tokens(self) -> None:
+        await self.start()
+        before = peak_memory(self.server)
+        lines = self.server.stderr.count("\n") + self.server.stdout.count("\n")
+        statuses: Counter[int] = Counter()
+        for number in range(20):
+            tries = [
+                ensureDeferred(self.handshake(f"{'x' * 40 * (n % 2)}{number}-{n}"))
+                for n in range(50)
+            ]
+            statuses.update([status for _, status in await DeferredList(tries)])
+            # Visitors are served meanwhile.
+            visitor = await self.visit(self.request("GET / HTTP/1.1", "Connection: close"))
+            upstream = await self.upstream.connection()
+            await read_head(upstream)
+            upstream.send(ok(b"ok", "Connection: close"))
+            upstream.close()
+            self.assertEqual((await read_answer(visitor))[1], b"ok")
+        self.assertEqual(statuses.keys(), {401, 429})
+        # The first few, and one whenever the wait was over; it doubles each time.
+        self.assertLess(statuses[401], 30)
+        # Who has the right token gets in from the same address.
+        await self.start_client(self.upstream, name="other")
+        # So do callers of the API; others wait there, too.
+        url = f"{self.server.status_url}/api/tunnels"
+        self.assertEqual((await fetch(url, token=self.server.token)).status, 200)
+        while (await fetch(url, token="wrong")).status != 429:
+            pass  # a wait is just over; the next is longer
+        said = self.server.stderr + self.server.stdout
+        self.assertLess(said.count("\n") - lines, 10, said)
+        self.assertIn("wrong token from 127.0.0.1", said)
+        self.assertLess(peak_memory(self.server) - before, 32 << 20)
 
 
 class HarmTests(WholeTestCase):

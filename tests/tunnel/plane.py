@@ -20,7 +20,8 @@ from zope.interface import implementer
 from inletspy.edge.tcp import PublicPorts
 from inletspy.interfaces import IAccounts, ISettings
 from inletspy.policy.accounts import Accounts
-from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.guesses import Guesses
+from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy, token_digest
 from inletspy.settings import Settings
@@ -28,6 +29,7 @@ from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import ControlPlane
 from inletspy.tunnel.serverlink import ServerLinkFactory
 from inletspy.tunnel.session import Service, Session
+from inletspy.tunnel.strangers import Strangers
 from tests.peers import Peer, PeerFactory, reactor, until
 from tests.tunnel.ends import Client
 from tests.tunnel.websocket import handshake
@@ -143,13 +145,21 @@ class Plane:
     Args:
         case: the test, with which it ends.
         clock: for its time-outs; the reactor by default.
+        strangers: links without a session, at most.
         settings: other than the default.
 
     Attributes:
         changes: how often observers of the tunnels were called.
     """
 
-    def __init__(self, case: TestCase, clock: IReactorTime = reactor, **settings: Any) -> None:
+    def __init__(
+        self,
+        case: TestCase,
+        clock: IReactorTime = reactor,
+        *,
+        strangers: int = 1000,
+        **settings: Any,
+    ) -> None:
         self.case = case
         self.settings = ChangingSettings(**settings)
         self.changes = 0
@@ -163,12 +173,15 @@ class Plane:
             lambda: self.accounts.current,
             clock.seconds,
             self.accounts.used.append,
+            Guesses(clock.seconds, lambda: self.settings.current.wrong_tokens_per_address, 900),
         )
+        self.refusals = Refusals(clock.seconds)
+        self.strangers = Strangers(self.settings, tokens, self.refusals, strangers)
         self.admission = Admission(
             self.settings, self.accounts, tokens, self.routes, self.ports, Address()
         )
         self.admission.subscribe(self._changed)
-        self.control = ControlPlane(clock, self.settings, tokens, self.admission)
+        self.control = ControlPlane(clock, self.settings, self.strangers, self.admission)
         self.control.start()
         factory = ServerLinkFactory(reactor, self.control)
         self._listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -240,6 +253,8 @@ class Plane:
             *self.control._links,
             *self.control._credentials,
             *self.control._admitted,
+            *self.strangers._links,
+            *self.strangers._quota._counts,
             *self.admission.sessions.values(),
             *self.admission._admitting,
             *(route.key for route in self.routes.names if route.target is not None),

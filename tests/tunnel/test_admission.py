@@ -442,7 +442,7 @@ class RaceTests(AdmissionTestCase):
         self.assertTrue(answer.startswith("HTTP/1.1 500 "), answer)
         self.assertTrue(answer.endswith("internal error\n"))
         await self.plane.until_empty()
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
 
 class PortTests(AdmissionTestCase):

@@ -36,6 +36,7 @@ class HandshakeTests(PlaneTestCase):
         await self.plane.until_empty()
 
     async def test_token(self) -> None:
+        self.plane.settings.change(wrong_tokens_per_address=0)
         for authorization in (
             [],
             ["Authorization: "],

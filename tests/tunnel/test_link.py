@@ -81,7 +81,10 @@ class Events:
         self.opened_links: list[Any] = []
         self.dropped_links: list[Any] = []
 
-    def check(self, path: str, headers: Mapping[str, str]) -> None:
+    def connected(self, link: Any) -> None:
+        pass
+
+    def check(self, link: Any, path: str, headers: Mapping[str, str]) -> None:
         pass
 
     def connecting(self, link: Any, request: Any) -> None:

@@ -23,6 +23,7 @@ from inletspy.interfaces import IAccounts, ISettings, ITunnels
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.tokens import SHARED, Credential, Owner
 from inletspy.settings import Settings
+from inletspy.web.access import Authenticate
 from inletspy.web.channel import StatusChannel
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import StatusSite, status_site
@@ -165,7 +166,7 @@ class Answer:
 class StatusPort:
     """A status port without sockets, and all that is behind it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, authenticate: Authenticate | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(NEW_YEAR)
         self.settings = StubSettings(**settings)
@@ -175,18 +176,20 @@ class StatusPort:
         self.unhealthy: str | None = None
         self.server_url = ""
         self.tokens_seen: list[str] = []
+        self.sources_seen: list[str | None] = []
         self.site: StatusSite = status_site(
             settings=self.settings,
             accounts=self.accounts,
             tunnels=self.tunnels,
-            authenticate=self.authenticate,
+            authenticate=authenticate or self.authenticate,
             health=lambda: self.unhealthy,
             server_url=lambda: self.server_url,
             clock=self.clock,
         )
 
-    def authenticate(self, token: str) -> Credential | None:
+    def authenticate(self, token: str, source: str | None) -> Credential | None:
         self.tokens_seen.append(token)
+        self.sources_seen.append(source)
         return CREDENTIALS.get(token)
 
     def connect(self, peer: IAddress = LOCAL) -> tuple[StatusChannel, Wire]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import TestCase
 
+from inletspy.errors import TooManyGuesses
 from tests.web.support import (
     ALICE_TOKEN,
     LOCAL,
@@ -42,6 +45,30 @@ class TokenTests(TestCase):
         challenge = answer.headers["WWW-Authenticate"]
         self.assertEqual(challenge, 'Bearer realm="inletspy", error="invalid_token"')
         self.assertNotIn(b"wrong", answer.raw)
+
+    def test_too_many_wrong_ones(self) -> None:
+        def authenticate(token: str, source: str | None) -> None:
+            raise TooManyGuesses(6.5)
+
+        self.port = StatusPort(authenticate=authenticate)
+        answer = self.ask("Bearer wrong")
+        self.assertEqual((answer.status, answer.headers["Retry-After"]), (429, "7"))
+        self.assertEqual(answer.json["error"], "Too many wrong tokens")
+        self.assertEqual(self.ask().status, 401)
+
+    def test_whose_wrong_ones_are_counted(self) -> None:
+        self.port.settings.change(trusted_proxies=(ip_network("127.0.0.0/8"),))
+        by_proxy = {"X-Forwarded-For": "203.0.113.8"}
+        for peer, fields, source in (
+            (STRANGER, {}, STRANGER.host),
+            (STRANGER, by_proxy, STRANGER.host),
+            (LOCAL, by_proxy, "203.0.113.8"),
+            (LOCAL, {}, None),
+            (UNIXAddress(None), by_proxy, "203.0.113.8"),
+            (UNIXAddress(None), {}, None),
+        ):
+            self.port.ask("GET", "/api/tunnels", headers={**bearer("x"), **fields}, peer=peer)
+            self.assertEqual(self.port.sources_seen.pop(), source)
 
     def test_what_is_no_bearer_token_never_gets_to_be_compared(self) -> None:
         for values in (

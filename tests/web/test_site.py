@@ -71,7 +71,7 @@ class SocketTests(TestCase):
             settings=StubSettings(),
             tunnels=registrations,
             accounts=StubAccounts(),
-            authenticate=CREDENTIALS.get,
+            authenticate=lambda token, source: CREDENTIALS.get(token),
             health=lambda: None,
             server_url=lambda: "",
             clock=reactor,
