@@ -20,6 +20,7 @@ __all__ = [
     "HeadError",
     "InletspyError",
     "NotThere",
+    "OverLimit",
     "ProtocolViolation",
     "Refused",
     "ResetCode",
@@ -125,6 +126,18 @@ class Refused(InletspyError):
         self.message = message
         self.retry = retry
         self.service = service
+
+
+class OverLimit(Refused):
+    """An owner has as much of something as it may.
+
+    Attributes:
+        wait: seconds after which there may be more; 0 if that is not known.
+    """
+
+    def __init__(self, message: str, wait: int = 0, *, retry: bool = True) -> None:
+        super().__init__(Code.QUOTA, message, retry=retry)
+        self.wait = wait
 
 
 class TooManyGuesses(InletspyError):

@@ -112,6 +112,7 @@ class IAccountsTable(Interface):
         names: Sequence[str] = (),
         ports: range | None = None,
         expires_in: float | None = None,
+        limits: Mapping[str, float] | None = None,
     ) -> Awaitable[str]:
         """Make a token, and give it; it is stored nowhere."""
 

@@ -42,6 +42,7 @@ from inletspy.policy.guesses import Guesses
 from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import TokenPolicy
+from inletspy.policy.usage import Usages
 from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
 from inletspy.settings import Settings
 from inletspy.store.accounts import StoredAccounts
@@ -187,6 +188,7 @@ class Server(Service):
         if not self.running:
             return
         refusals = Refusals(reactor.seconds, lambda line: _log.warn("{line}", line=line))
+        usages = Usages(lambda owner: settings.current.limits_of(owner), reactor.seconds, refusals)
         tokens = TokenPolicy(
             lambda: settings.current.shared_token,
             lambda: accounts.current,
@@ -227,7 +229,7 @@ class Server(Service):
         )
 
         address = PublicAddress(settings, config.public_url, data_port)
-        admission = Admission(settings, accounts, tokens, routes, ports, address)
+        admission = Admission(settings, accounts, tokens, usages, routes, ports, address)
         strangers = Strangers(settings, tokens, refusals, max(64, descriptors // 4))
         control = ControlPlane(reactor, settings, strangers, admission)
         links = ServerLinkFactory(reactor, control)

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from inletspy.errors import UsageError
 from inletspy.policy.addresses import parse_port_range
+from inletspy.policy.limits import SHARED_LIMITS, USER_LIMITS, Limits, check_limits
 from inletspy.policy.names import check_hostname, check_label
-from inletspy.policy.tokens import is_token
+from inletspy.policy.tokens import Owner, is_token
 
 __all__ = ["Setting", "Settings", "setting_named"]
 
@@ -84,6 +85,10 @@ def _count(value: float) -> int:
 
 def _count_or_none(value: float) -> int:
     return _count(value) if value else 0
+
+
+def _limits(defaults: Limits) -> Callable[[Any], Limits]:
+    return lambda values: defaults.but(check_limits(values))
 
 
 def _not_negative(value: float) -> float:
@@ -266,6 +271,18 @@ class Settings:
         "Wrong tokens from one address before further ones must wait; 0: any number.",
         convert=_count_or_none,
     )
+    user_limits: Limits = _key(
+        "json",
+        json.dumps(USER_LIMITS.values()),
+        "What each user may have, unless a token has limits of its own; 0: any number.",
+        convert=_limits(USER_LIMITS),
+    )
+    shared_limits: Limits = _key(
+        "json",
+        json.dumps(SHARED_LIMITS.values()),
+        "What all with the shared token may have together; 0: any number.",
+        convert=_limits(SHARED_LIMITS),
+    )
     streams_per_session: int = _key(
         "number", "2000", "Streams at once through one client.", convert=_count
     )
@@ -277,6 +294,10 @@ class Settings:
     def shared_token(self) -> str:
         """The shared token; empty while it is good for nothing."""
         return self.inlets_shared_token if self.shared_token_enabled else ""
+
+    def limits_of(self, owner: Owner) -> Limits:
+        """What an owner may have, unless a token has limits of its own."""
+        return self.shared_limits if owner.is_shared else self.user_limits
 
     @property
     def own_hosts(self) -> frozenset[str]:

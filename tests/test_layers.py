@@ -25,7 +25,7 @@ BASE = {"errors", "interfaces", "config", "settings", "observers", "wire", "poli
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
-    "settings": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
+    "settings": {"errors", "policy.addresses", "policy.limits", "policy.names", "policy.tokens"},
     "interfaces": {"errors", "policy.accounts", "policy.tokens", "settings"},
     "observers": set(),
     "wire": {"errors"},

@@ -39,6 +39,8 @@ def cell(value: Any) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return ",".join(f"{key}={number}" for key, number in value.items())
     return "" if value is None else str(value)
 
 

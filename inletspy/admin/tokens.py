@@ -15,6 +15,7 @@ from inletspy.admin.tables import cell
 from inletspy.errors import UsageError
 from inletspy.policy.addresses import parse_port_range
 from inletspy.policy.durations import parse_duration
+from inletspy.policy.limits import parse_limit
 from inletspy.policy.tokens import SCOPES, readable_start
 
 __all__ = ["register"]
@@ -24,6 +25,7 @@ examples:
   inletspy token create --user alice > alice.token
   inletspy token create --user alice --expires 30d --names 'alice-ci-*' --scopes connect
   inletspy token create --user ops --scopes status,admin
+  inletspy token create --user ci --limit sessions=200 --limit names_per_hour=2000
   inletspy token list --user alice
   inletspy token revoke ipy_Ab3dE5fG
 
@@ -31,7 +33,7 @@ The token itself is shown this once, alone on standard output. A token that is r
 expires ends the tunnels that were opened with it, within a second.
 """
 
-_COLUMNS: Final = ("token", "user", "state", "scopes", "names", "ports", "expires_at")
+_COLUMNS: Final = ("token", "user", "state", "scopes", "names", "ports", "limits", "expires_at")
 
 
 def register(
@@ -64,6 +66,14 @@ def register(
         default=",".join(SCOPES[:2]),
         help="what it allows: connect, status, admin, with commas; default: %(default)s",
     )
+    create.add_argument(
+        "--limit",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        help="in place of the one in user_limits, such as sessions=5; 0: any number; may be "
+        "given several times. A token with limits is counted by itself",
+    )
     create.set_defaults(run=_create)
 
     show = actions.add_parser("list", parents=[common], help="show tokens, by their starts")
@@ -89,6 +99,10 @@ async def _create(reactor: Any, arguments: argparse.Namespace) -> None:
             ports = parse_port_range(f"{first}-{last if dash else first}")
         except ValueError as error:
             raise UsageError(f"--ports {error}") from None
+    try:
+        limits = dict(map(parse_limit, arguments.limit))
+    except ValueError as error:
+        raise UsageError(f"--limit {error}") from None
     async with accounts_table(reactor, arguments) as table:
         token = await table.create_token(
             arguments.user,
@@ -96,6 +110,7 @@ async def _create(reactor: Any, arguments: argparse.Namespace) -> None:
             names=_items(arguments.names or "") if arguments.names is not None else (),
             ports=ports,
             expires_in=seconds,
+            limits=limits,
         )
     print(token, flush=True)
     until = "until it is revoked"

@@ -71,6 +71,7 @@ class EdgeChannel(Protocol):
         closing: whether the connection closes after the present answer.
         forwarding: what the resource keeps for this visitor's requests.
         trust: whether it is a trusted proxy, beside the setting that says so.
+        owners: for whose visitor it was counted.
     """
 
     def __init__(self, site: EdgeSite) -> None:
@@ -81,6 +82,7 @@ class EdgeChannel(Protocol):
         self.closing = False
         self.forwarding: tuple[bytes, bytes] | None = None
         self.trust: tuple[object, bool] | None = None
+        self.owners: set[str] = set()
         self._counted = False
         self._connected = False
         self._buffer = b""

@@ -78,7 +78,7 @@ TIMEOUT = Page(
     "Try again. If the service is yours, see what it is busy with.",
 )
 BUSY = Page(
-    503,
+    429,
     "too_many_requests_in_tunnel",
     "This tunnel has as many requests open as it may have",
     "Try again in a moment.",
@@ -90,6 +90,13 @@ TOO_MANY_CONNECTIONS = Page(
     "Too many connections from your address",
     "Close some, and try again in a moment.",
     retry_after=10,
+)
+TOO_MANY_VISITORS = Page(
+    429,
+    "too_many_visitors",
+    "More visitors come here at once than may",
+    "Try again in a moment. If the tunnel is yours, the server's operator can raise the limit of "
+    "connections per second.",
 )
 UNINVITED = Page(
     401,

@@ -7,9 +7,11 @@ exchange, or answers with a page.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -36,6 +38,7 @@ from inletspy.policy.sources import UNIX, is_proxy
 from inletspy.wire.http1 import RequestHead
 
 if TYPE_CHECKING:
+    from inletspy.policy.usage import Usage
     from inletspy.tunnel.session import Service
 
 __all__ = ["EdgeSite", "HostProxyResource"]
@@ -91,6 +94,9 @@ class HostProxyResource(Resource):
                 return None
         if not service.dialable:
             channel.answer_page(pages.NO_PORT)
+            return None
+        usage = service.session.usage
+        if usage is not None and usage.who not in channel.owners and not _count(channel, usage):
             return None
         if service.rule is not None:
             admit = partial(self._admit, channel, service)
@@ -192,6 +198,19 @@ class HostProxyResource(Resource):
         if b"x-forwarded-host" not in present and request.authority:
             kept.append(b"X-Forwarded-Host: " + request.authority)
         return b"\r\n".join([*kept, b""])
+
+
+def _count(channel: EdgeChannel, usage: Usage) -> bool:
+    """Count a connection for the owner of what it asks for; False if it is one too many.
+
+    It counts once for each, as a proxy's may ask for the services of one after another.
+    """
+    wait = usage.take_connection()
+    if wait:
+        channel.answer_page(replace(pages.TOO_MANY_VISITORS, retry_after=math.ceil(wait)))
+        return False
+    channel.owners.add(usage.who)
+    return True
 
 
 @implementer(ISnapshot)

@@ -43,6 +43,10 @@ class _Visitor(SpliceEnd):
             transport.abortConnection()
             return
         self._address = peer.host
+        usage = self._service.session.usage
+        if usage is not None and usage.take_connection():
+            transport.abortConnection()
+            return
         host = f"[{peer.host}]" if ":" in peer.host else peer.host
         stream = SpliceEnd()
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from inletspy.policy.sources import block_of
 
-__all__ = ["AddressQuota", "Refusals"]
+__all__ = ["AddressQuota", "Rate", "Refusals"]
 
 #: Seconds for which one line says enough of a limit and who has reached it.
 _QUIET: Final = 60.0
@@ -57,6 +57,42 @@ class Refusals:
         if len(self._told) > _MAX_TOLD:
             del self._told[next(iter(self._told))]
         self._tell(line)
+
+
+class Rate:
+    """So many a second, and so many at once: a bucket that fills up again by and by.
+
+    It is kept as the moment at which it will be full (the generic cell rate algorithm), so
+    that it costs one number and needs no timer.
+
+    Attributes:
+        full_at: that moment.
+    """
+
+    __slots__ = ("full_at",)
+
+    def __init__(self) -> None:
+        self.full_at = 0.0
+
+    def take(self, now: float, rate: float, burst: float) -> float:
+        """Take one.
+
+        Args:
+            now: the present time in seconds.
+            rate: how many come back in a second; above 0.
+            burst: how many there are in a full bucket; less than one counts as one.
+
+        Returns:
+            0 if there was one, else the seconds until there is.
+        """
+        burst = max(burst, 1.0)
+        # Where the clock was set back, or the rate changed, it is empty at the most.
+        self.full_at = min(max(now, self.full_at), now + burst / rate)
+        wait = self.full_at - now - (burst - 1.0) / rate
+        if wait > 1e-6:
+            return wait
+        self.full_at += 1.0 / rate
+        return 0.0
 
 
 class AddressQuota:

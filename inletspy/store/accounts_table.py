@@ -6,6 +6,7 @@ follows the rows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -15,6 +16,7 @@ from zope.interface import implementer
 from inletspy.errors import Conflict, NotThere, UsageError
 from inletspy.interfaces import IAccountsTable
 from inletspy.policy.accounts import Accounts, check_pattern, check_user_name, prefix_for
+from inletspy.policy.limits import check_limits
 from inletspy.policy.names import base_label, check_hostname, check_label
 from inletspy.policy.tokens import (
     SCOPES,
@@ -161,6 +163,7 @@ class AccountsTable:
         names: Sequence[str] = (),
         ports: range | None = None,
         expires_in: float | None = None,
+        limits: Mapping[str, float] | None = None,
     ) -> str:
         """Make a token for a user.
 
@@ -170,6 +173,7 @@ class AccountsTable:
             names: patterns of labels to confine it to.
             ports: public TCP ports to confine it to.
             expires_in: after so many seconds; None for never.
+            limits: its own, in place of those in the settings.
 
         Returns:
             The token itself, which is stored nowhere.
@@ -181,12 +185,13 @@ class AccountsTable:
         if not scopes:
             raise UsageError(f"a token needs a scope at least: {', '.join(SCOPES)}")
         patterns = _sensible(lambda: [check_pattern(name) for name in names])
+        own = _sensible(lambda: check_limits(limits or {}))
         token = new_token()
         created = await self._change(
             "INSERT INTO inletspy_tokens"
-            " (digest, user_name, prefix, scopes, names, port_first, port_last, expires_at)"
+            " (digest, user_name, prefix, scopes, names, port_first, port_last, expires_at, limits)"
             " SELECT %s, name, %s, %s::text[], %s::text[], %s, %s,"
-            " CURRENT_TIMESTAMP + %s::float8 * interval '1 second'"
+            " CURRENT_TIMESTAMP + %s::float8 * interval '1 second', %s::jsonb"
             " FROM inletspy_users WHERE name = %s",
             token_digest(token),
             readable_start(token),
@@ -195,6 +200,7 @@ class AccountsTable:
             ports[0] if ports else None,
             ports[-1] if ports else None,
             expires_in,
+            json.dumps(own) if own else None,
             user,
         )
         if not created:

@@ -16,12 +16,13 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from inletspy.errors import Code, Refused
+from inletspy.errors import Code, OverLimit, Refused
 from inletspy.interfaces import IAccounts, ISettings, ISnapshot, ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy
+from inletspy.policy.usage import Usages
 from inletspy.policy.visits import VisitRule
 from inletspy.settings import Settings
 from inletspy.tunnel.grants import Grants, PublicAddress, PublicPorts
@@ -41,6 +42,7 @@ class Admission:
         settings: the settings in force.
         accounts: the users and their names.
         tokens: tells whether a credential is still good.
+        usages: count what owners have, and hold it against their limits.
         routes: where visitors' requests go.
         ports: opens public TCP ports.
         address: how the outside sees the server.
@@ -51,6 +53,7 @@ class Admission:
         settings: ISettings,
         accounts: IAccounts,
         tokens: TokenPolicy,
+        usages: Usages,
         routes: RouteTable[Service],
         ports: PublicPorts,
         address: PublicAddress,
@@ -59,6 +62,7 @@ class Admission:
         self._settings = settings
         self._accounts = accounts
         self._tokens = tokens
+        self._usages = usages
         self._routes = routes
         self._grants = Grants(settings, accounts, routes, ports, address)
         #: Sessions whose names and ports are being decided on.
@@ -108,6 +112,7 @@ class Admission:
         self._admitting.add(session)
         try:
             self._renew(session)  # its token may be older than what is known by now
+            session.count_with(self._usages.of(session.credential))
             for offer in offers:
                 try:
                     await self.add_service(session, offer, proof=proof, announce=False)
@@ -117,6 +122,7 @@ class Admission:
                     raise
         except BaseException:
             self._grants.release_all(session)
+            session.uncount()
             raise
         finally:
             self._admitting.discard(session)
@@ -139,9 +145,7 @@ class Admission:
         services = session.services
         if session.over or session.draining:
             raise self._too_late(session)
-        limit = int(self._settings.current.services_per_session)
-        if len(services) >= limit:
-            raise Refused(Code.QUOTA, f"a client may have {limit} services at most: end one first")
+        self._check_count(session)
         if any(service.offer.name == offer.name for service in services.values()):
             raise Refused(Code.INVALID, f"there is a service {offer.name!r} already")
         try:
@@ -152,7 +156,10 @@ class Admission:
             raise Refused(Code.INVALID, f"{offer.upstream} is no {offer.proto} upstream")
         rule = VisitRule.read(offer.proto, offer.options)
         number = next(number for number in count(1) if number not in services)
-        service = services[number] = Service(session, number, offer, address)  # it counts already
+        service = Service(session, number, offer, address)
+        if session.usage is not None:
+            session.usage.take_service(service)
+        services[number] = service  # it counts already
         service.rule = rule
         try:
             await self._grants.grant(service, proof)
@@ -181,6 +188,13 @@ class Admission:
             self._observers.tell()
         return service
 
+    def _check_count(self, session: Session) -> None:
+        most = self._settings.current.services_per_session
+        if len(session.services) >= most:
+            text = f"a client may have {most} services at most: end one first"
+            self._usages.refusals.note("services_per_session", text, session.owner.name)
+            raise OverLimit(text, retry=False)
+
     @staticmethod
     def _too_late(session: Session) -> Refused:
         return session.why or Refused(Code.INVALID, "the session is over, or ends", retry=True)
@@ -208,6 +222,7 @@ class Admission:
     def ended(self, session: Session) -> None:
         """A session is over: what it held is kept for its client, or free."""
         self._grants.release_all(session)
+        session.uncount()
         self._admitting.discard(session)
         if self.sessions.pop(session.id, None) is not None:
             _log.info("client {client_id} has gone", client_id=session.client_id)
@@ -254,6 +269,8 @@ class Admission:
         for session in self._all():
             try:
                 self._renew(session)
+                if session.usage is not None:
+                    session.count_with(self._usages.of(session.credential))
                 for service in session.services.values():
                     objection = self._grants.objection(service)
                     if objection is not None:
@@ -272,6 +289,7 @@ class Admission:
     def sweep(self) -> None:
         """Forget what is over; called every so often, see `services`."""
         self._routes.expire()
+        self._usages.expire()
         for session in list(self.sessions.values()):
             try:
                 self._renew(session)
@@ -301,4 +319,5 @@ class Admission:
             "sessions": len(sessions),
             "services": sum(len(session.services) for session in sessions),
             "streams": sum(len(session.mux.streams) for session in sessions),
+            **self._usages.snapshot(),
         }

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from inletspy.errors import Code, ProtocolViolation, Refused
+from inletspy.errors import Code, OverLimit, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
 from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
 from inletspy.policy.tokens import Credential
@@ -48,9 +48,11 @@ _HELLO_SECONDS: Final = 10.0
 _GOODBYE_SECONDS: Final = 1.0
 #: A link is cut at the so-manieth heartbeat in a row that finds it silent.
 _SILENT_HEARTBEATS: Final = 2
+#: When a stock client that is over a limit may try again, where nothing else is known.
+_RETRY_SECONDS: Final = 10
 _STATUS: Final = {
     Code.TUNNELS_DISABLED: 503,
-    Code.QUOTA: 503,
+    Code.QUOTA: 503,  # the server is going away
     Code.HOSTNAME_TAKEN: 409,
     Code.INVALID: 400,
 }
@@ -241,7 +243,10 @@ class ControlPlane:
             )
         except Refused as error:
             _log.info("client refused: {code}: {reason}", code=error.code.value, reason=str(error))
-            raise ConnectionDeny(_STATUS.get(error.code, 403), error.message) from error
+            status = _STATUS.get(error.code, 403)
+            if isinstance(error, OverLimit):
+                status, link.retry_after = 429, error.wait or _RETRY_SECONDS
+            raise ConnectionDeny(status, error.message) from error
         if link in self._credentials:
             self._admitted[link] = session
         else:  # the connection went meanwhile

@@ -104,6 +104,9 @@ class Grants:
 
     def release(self, service: Service) -> None:
         """Take back what a service has; it is kept for its owner for a while."""
+        usage = service.session.usage
+        if usage is not None:
+            usage.services.discard(service)
         if service.port:
             self._ports.close(service.port)
             self._routes.ports.release(service.port, service)
@@ -138,6 +141,8 @@ class Grants:
             service.client_id = self._accounts.current.own_client_id(
                 session.owner, container or session.client_id, derived=True
             )
+        if session.usage is not None and self._routes.names.get(hostname) is None:
+            session.usage.take_name()
         # While the present target is asked whether it lives, somebody may be quicker.
         for _ in range(3):
             try:

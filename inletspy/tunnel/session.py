@@ -22,6 +22,7 @@ from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import Holder
 from inletspy.policy.tokens import Credential, Owner
+from inletspy.policy.usage import Usage
 from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
@@ -200,6 +201,7 @@ class Session:
         id: its public id.
         key: proves to the server that a later connection is the same client's; secret.
         credential: what it came in with.
+        usage: counts what it takes with all else of its owner; None until it is admitted.
         client_id: how the client is called.
         identified: whether `client_id` stays the same when the client comes again.
         services: by number.
@@ -226,6 +228,7 @@ class Session:
         self.id = secrets.token_hex(8)
         self.key = secrets.token_hex(16)
         self.credential = credential
+        self.usage: Usage | None = None
         self.client_id = client_id
         self.identified = identified
         self.services: dict[int, Service] = {}
@@ -263,6 +266,30 @@ class Session:
     def link_lost(self, link: Link, code: int | None, reason: str) -> None:
         """See `inletspy.tunnel.link.LinkEvents`."""
         self._life.lose()
+
+    def count_with(self, usage: Usage) -> None:
+        """Count what it takes there from now on, and what it has.
+
+        Raises:
+            OverLimit: it is new, and one session too many.
+        """
+        old, self.usage = self.usage, usage
+        if old is usage:
+            return
+        if old is None:
+            usage.take_session(self)
+        else:
+            old.sessions.discard(self)
+            usage.sessions.add(self)
+            for service in self.services.values():
+                old.services.discard(service)
+                usage.services.add(service)
+        self.mux.count_with(usage.streams)
+
+    def uncount(self) -> None:
+        """It is over, and counts no more; its services are released one by one."""
+        if self.usage is not None:
+            self.usage.sessions.discard(self)
 
     # -- what it does
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from inletspy.errors import ResetCode, StreamReset
 
-__all__ = ["FLUSH_SIZE", "Accept", "Mux", "MuxStream", "StreamEvents"]
+__all__ = ["FLUSH_SIZE", "Accept", "Mux", "MuxStream", "StreamCount", "StreamEvents"]
 
 #: Output of one turn that is sent without waiting for the turn's end, in bytes.
 FLUSH_SIZE: Final = 60_000
@@ -39,6 +39,23 @@ class StreamEvents(Protocol):
 
     def writable(self) -> None:
         """All that waited has been sent: write on."""
+
+
+class StreamCount:
+    """The streams of several muxes, which may have so many together.
+
+    Attributes:
+        count: how many there are.
+        most: how many there may be; 0 for any number.
+        full: is called when there would be more.
+    """
+
+    __slots__ = ("count", "full", "most")
+
+    def __init__(self, full: Callable[[], None] = lambda: None) -> None:
+        self.count = 0
+        self.most = 0
+        self.full = full
 
 
 class MuxStream:
@@ -111,6 +128,7 @@ class Mux:
         writable: whether the link takes more; set it through `resume` and `pause`.
         accept: decides on streams that the peer opens.
         max_streams: streams at once; further ones are refused.
+        together: counts them with those of other muxes; see `count_with`.
         turn: called when the first output of a turn is there; who owns the link then
             calls `flush` before the turn ends.
         send: called by `flush` with whole messages to send, each becoming one binary
@@ -129,6 +147,7 @@ class Mux:
         self.writable = True
         self.accept: Accept = _refuse
         self.max_streams = 65536
+        self.together = StreamCount()
         self.turn = turn
         self.send = send
         self.congested: Callable[[bool], None] = lambda stop: None
@@ -176,6 +195,12 @@ class Mux:
     def consumed(self, stream: MuxStream, size: int) -> None:
         """The owner has used `size` bytes that it got."""
         raise NotImplementedError
+
+    def count_with(self, together: StreamCount) -> None:
+        """Have the streams counted there from now on, those that there are among them."""
+        self.together.count -= len(self.streams)
+        self.together = together
+        together.count += len(self.streams)
 
     # -- what the owner of the link calls
 
@@ -249,9 +274,12 @@ class Mux:
         """
         if self._lost is not None:
             raise StreamReset(self._lost.code, self._lost.reason)
-        if len(self.streams) >= self.max_streams:
+        together = self.together
+        if len(self.streams) >= self.max_streams or 0 < together.most <= together.count:
+            together.full()
             raise StreamReset(ResetCode.LIMIT, "too many streams")
         self.streams[stream.id] = stream
+        together.count += 1
 
     def _take_up(self, stream: MuxStream, service: Any, visitor: str) -> None:
         """Let `accept` decide on a stream that the peer opens."""
@@ -270,6 +298,7 @@ class Mux:
         if self.streams.get(stream.id) is not stream:
             return False
         del self.streams[stream.id]
+        self.together.count -= 1
         stream.queue.clear()
         stream.queued = 0
         stream.credit = 0

@@ -97,13 +97,15 @@ class TokenTests(AccountCommandTestCase):
         token = self.create()
         other = self.create(
             "--expires", "30d", "--names", "u1-*, shop", "--ports", "30000-30010",
-            "--scopes", "connect,admin",
+            "--scopes", "connect,admin", "--limit", "sessions=5", "--limit", "names_per_hour=0.5",
         )  # fmt: skip
         one, two = self.rows("token", "list")
         self.assertEqual((one["token"], one["state"]), (token[:12], "good"))
         self.assertEqual((one["scopes"], one["expires_at"]), (["connect", "status"], None))
         self.assertEqual(two["scopes"], ["connect", "admin"])
         self.assertEqual((two["names"], two["ports"]), (["u1-*", "shop"], "30000-30010"))
+        self.assertEqual(one["limits"], None)
+        self.assertEqual(two["limits"], {"sessions": 5, "names_per_hour": 0.5})
         self.assertIn(token[:12], self.do("token", "revoke", token[:12]))
         execute(
             self.url,
@@ -119,6 +121,7 @@ class TokenTests(AccountCommandTestCase):
                 [other[:12], "alice", "expired"],
             ],
         )
+        self.assertIn("sessions=5,names_per_hour=0.5", table)
         for secret in (token, other):
             self.assertNotIn(secret, table)
 
@@ -134,6 +137,13 @@ class TokenTests(AccountCommandTestCase):
             (("create", "--user", "alice", "--names", "a.b"), "no pattern"),
             (("create", "--user", "alice", "--names", ""), "no pattern"),
             (("create", "--user", "alice", "--ports", "9-1"), "--ports must be"),
+            (
+                ("create", "--user", "alice", "--limit", "session=5"),
+                "'session' is no limit",
+            ),
+            (("create", "--user", "alice", "--limit", "streams"), "must be like sessions=5"),
+            (("create", "--user", "alice", "--limit", "streams=1.5"), "a whole number"),
+            (("create", "--user", "alice", "--limit", "streams=nan"), "must be a number from 0"),
             (("create", "--user", "alice", "--scopes", "connect,root"), "unknown scope 'root'"),
             (("list", "--user", "nobody"), "no user 'nobody'"),
             (("revoke", "ipy_none"), "no token begins so"),

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from inletspy.edge import pages
+from inletspy.policy.limits import Limits
 from tests.edge.tunnels import (
     DOMAIN,
     Tunnel,
@@ -15,6 +16,7 @@ from tests.edge.tunnels import (
     read_answer,
     read_head,
     request,
+    usage,
 )
 from tests.peers import FINISHED, Upstream
 
@@ -137,9 +139,51 @@ class PageTests(TunnelTestCase):
 
     async def test_too_many_streams(self) -> None:
         self.tunnel.session.mux.max_streams = 0
-        page = await self.page(status=503)
+        page = await self.page(status=429)
         self.assertEqual(page["error"], "too_many_requests_in_tunnel")
         self.assertEqual(self.last_head.get("retry-after"), "5")
+
+    async def test_more_visitors_than_the_owner_may_have(self) -> None:
+        self.tunnel.session.usage = usage(connections_per_second=0.05)
+        visitor = await self.visit(self.request("GET / HTTP/1.1"))
+        for _ in range(3):  # requests of one connection, which counts once
+            upstream = await self.upstream.connection()
+            await read_head(upstream)
+            upstream.send(ok(b"ok", "Connection: close"))
+            upstream.close()
+            self.assertEqual((await read_answer(visitor))[1], b"ok")
+            visitor.send(self.request("GET / HTTP/1.1"))
+        page = await self.page(status=429)
+        self.assertEqual(page["error"], "too_many_visitors")
+        self.assertEqual(self.last_head.get("retry-after"), "20")
+
+    async def test_a_connection_counts_for_each_owner_once(self) -> None:
+        """As those of proxies do, which bring requests for many."""
+        other = Tunnel(f"http://127.0.0.1:{self.upstream.port}")
+        self.edge.serve(f"other.{DOMAIN}", other)
+        self.tunnel.session.usage = usage(connections_per_second=0.1)
+        other.session.usage = usage("bob", connections_per_second=0.1)
+        visitor = await self.visit()
+        for host in (self.host, f"other.{DOMAIN}") * 3:
+            visitor.send(request("GET / HTTP/1.1", f"Host: {host}"))
+            upstream = await self.upstream.connection()
+            await read_head(upstream)
+            upstream.send(ok(b"ok", "Connection: close"))
+            upstream.close()
+            self.assertEqual((await read_answer(visitor))[1], b"ok")
+
+    async def test_who_is_over_the_limit_may_try_again(self) -> None:
+        """On the same connection, which counts then."""
+        self.tunnel.session.usage = counted = usage(connections_per_second=0.1)
+        self.assertEqual(counted.take_connection(), 0)
+        visitor = await self.visit(self.request())
+        self.assertEqual((await read_answer(visitor))[0].status, 429)
+        counted.limit(Limits())
+        visitor.send(self.request())
+        upstream = await self.upstream.connection()
+        await read_head(upstream)
+        upstream.send(ok())
+        self.assertEqual((await read_answer(visitor))[0].status, 200)
 
     async def test_inlets_upstream_without_port(self) -> None:
         self.edge.serve(f"portless.{DOMAIN}", Tunnel("http://localhost", native=False))

@@ -14,7 +14,7 @@ from inletspy.edge.tcp import PublicPorts
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.endpoint import eager
-from tests.edge.tunnels import Tunnel
+from tests.edge.tunnels import Tunnel, usage
 from tests.peers import CUT, FINISHED, Peer, PeerFactory, Upstream, listen, reactor, until
 
 BIG = 48 << 20
@@ -179,6 +179,12 @@ class ForwardingTests(PortTestCase):
         first.cut()
         await until(lambda: len(self.tunnel.streams()) == 2, "told of the end")
         await self.joined()
+
+    async def test_limit_of_the_owner(self) -> None:
+        self.tunnel.session.usage = usage(connections_per_second=0.2)
+        for _ in range(2):
+            await self.joined()
+        self.assertEqual(await (await self.visit()).ended(), CUT)
 
     async def test_limit_of_the_session(self) -> None:
         self.tunnel.session.mux.max_streams = 1

@@ -28,9 +28,11 @@ from inletspy.edge.visits import Visits
 from inletspy.errors import ResetCode, StreamReset
 from inletspy.interfaces import ISettings
 from inletspy.policy.addresses import UpstreamAddress
-from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.limits import Limits
+from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import Holder, RouteTable
 from inletspy.policy.tokens import SHARED, Credential
+from inletspy.policy.usage import Usage
 from inletspy.settings import Settings
 from inletspy.tunnel.endpoint import eager
 from inletspy.tunnel.link import Link
@@ -53,9 +55,17 @@ __all__ = [
     "read_answer",
     "read_head",
     "request",
+    "usage",
 ]
 
 DOMAIN = "tunnel.localhost"
+
+
+def usage(who: str = "alice", **limits: float) -> Usage:
+    """What an owner has, with these limits."""
+    counted = Usage(who, reactor.seconds, Refusals(reactor.seconds))
+    counted.limit(Limits(**limits))
+    return counted
 
 
 @implementer(ISettings)

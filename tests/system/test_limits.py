@@ -94,7 +94,7 @@ class LimitTests(WholeTestCase):
         upstream = await self.upstream.connection()
         other = await self.visit(self.request())
         head, _ = await read_answer(other)
-        self.assertEqual((head.status, head.get("retry-after")), (503, "5"))
+        self.assertEqual((head.status, head.get("retry-after")), (429, "5"))
         await read_head(upstream)
         upstream.send(ok())
         await read_answer(visitor)

@@ -24,6 +24,7 @@ from inletspy.policy.guesses import Guesses
 from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy, token_digest
+from inletspy.policy.usage import Usages
 from inletspy.settings import Settings
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.control import ControlPlane
@@ -150,6 +151,7 @@ class Plane:
 
     Attributes:
         changes: how often observers of the tunnels were called.
+        told: what the log has of limits.
     """
 
     def __init__(
@@ -175,10 +177,20 @@ class Plane:
             self.accounts.used.append,
             Guesses(clock.seconds, lambda: self.settings.current.wrong_tokens_per_address, 900),
         )
-        self.refusals = Refusals(clock.seconds)
+        self.told: list[str] = []
+        self.refusals = Refusals(clock.seconds, self.told.append)
+        self.usages = Usages(
+            lambda owner: self.settings.current.limits_of(owner), clock.seconds, self.refusals
+        )
         self.strangers = Strangers(self.settings, tokens, self.refusals, strangers)
         self.admission = Admission(
-            self.settings, self.accounts, tokens, self.routes, self.ports, Address()
+            self.settings,
+            self.accounts,
+            tokens,
+            self.usages,
+            self.routes,
+            self.ports,
+            Address(),
         )
         self.admission.subscribe(self._changed)
         self.control = ControlPlane(clock, self.settings, self.strangers, self.admission)
@@ -261,6 +273,11 @@ class Plane:
             *(route.key for route in self.routes.ports if route.target is not None),
             *self.routes._catch_all,
             *self.ports._open,
+            *(
+                usage
+                for usage in self.usages._usages.values()
+                if usage.sessions or usage.services or usage.streams.count
+            ),
         ]
 
     async def until_empty(self) -> None:

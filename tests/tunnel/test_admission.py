@@ -631,8 +631,14 @@ class SettingsTests(AdmissionTestCase):
         self.plane.settings.change(streams_per_session=3)  # of those that are here, too
         service.connect(Recorder(), "")
         self.assertRaises(StreamReset, service.connect, Recorder(), "")
+        counts = {"sessions": 1, "services": 1, "streams": 3}
         self.assertEqual(
-            self.plane.admission.snapshot(), {"sessions": 1, "services": 1, "streams": 3}
+            self.plane.admission.snapshot(),
+            {
+                **counts,
+                "refused": {"streams": 2},
+                "usage": [{"of": "the shared token", **counts}],
+            },
         )
 
     async def test_observer_that_fails(self) -> None:

@@ -332,7 +332,7 @@ class TimeTests(TestCase):
     async def test_no_timer_is_left_of_a_greeting(self) -> None:
         client = await self.plane.native()
         self.clock.advance(10)
-        self.assertEqual(len(self.plane.left()), 3)  # link, owner, session
+        self.assertEqual(len(self.plane.left()), 4)  # link, owner, session, what the owner has
         (heartbeat,) = self.clock.getDelayedCalls()
         client.peer.close()
         await self.plane.until_empty()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
-from inletspy.wire.mux import FLUSH_SIZE, MuxStream
+from inletspy.wire.mux import FLUSH_SIZE, MuxStream, StreamCount
 from tests.properties import repeatable
 from tests.wire.inlets import InletsTestCase
 from tests.wire.muxes import MuxTestCase, Owner
@@ -94,6 +94,29 @@ class SharedTests(Base):
         self.assertEqual(error.code, ResetCode.LIMIT)
         first.reset()
         self.open()
+
+    def test_no_more_streams_than_several_muxes_may_have_together(self) -> None:
+        refused: list[None] = []
+        together = StreamCount(lambda: refused.append(None))
+        together.most = together.count = 2
+        first, second = self.open(), self.open()
+        self.server.mux.count_with(together)
+        self.assertEqual(together.count, 4)
+        error = self.assertRaises(StreamReset, self.open)
+        self.assertEqual((error.code, len(refused)), (ResetCode.LIMIT, 1))
+        first.reset()
+        first.reset()
+        self.assertEqual(together.count, 3)
+        together.most = 4
+        self.open()
+        together.most = 0
+        self.open()
+        self.assertEqual((together.count, len(refused)), (5, 1))
+        second.finish()
+        self.server.mux.lost(StreamReset(ResetCode.CANCELLED))
+        self.assertEqual(together.count, 2)
+        self.server.mux.count_with(StreamCount())
+        self.assertEqual(together.count, 2)
 
     def test_the_peer_opens_no_more_streams_than_it_may(self) -> None:
         self.client.mux.max_streams = 2
