@@ -102,6 +102,7 @@ class Code(enum.Enum):
     SESSION_EXPIRED = "session_expired"
     INVALID = "invalid"
     REPLACED = "replaced"
+    NO_SUCH_SERVICE = "no_such_service"
 
     @property
     def close_code(self) -> int:

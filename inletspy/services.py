@@ -200,6 +200,7 @@ class Server(Service):
                 _LONGEST_WAIT,
             ),
             lambda source: refusals.note("wrong_tokens", f"wrong token from {source}"),
+            lambda: settings.current.link_signing_key,
         )
         routes: RouteTable[TunnelService] = RouteTable(
             reactor.seconds, lambda: settings.current.name_lease_seconds

@@ -14,12 +14,13 @@ import re
 import secrets
 from typing import Final
 
-__all__ = ["LONGEST_LINK", "PARAMETER", "link_end", "link_with", "new_link_token"]
+__all__ = ["LONGEST_LINK", "PARAMETER", "link_end", "link_with", "new_link_token", "sign"]
 
 #: The query parameter by which a link carries its token.
 PARAMETER: Final = "tunnel_token"
 #: How long a link may last, in seconds; a token can't be taken back by itself.
 LONGEST_LINK: Final = 90 * 86400
+_PURPOSE: Final = "inletspy share link"
 
 _match_token = re.compile(rb"1\.([0-9]{1,12})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{43})").fullmatch
 
@@ -34,7 +35,7 @@ def new_link_token(key: str, hostname: str, owner: str, end: int) -> str:
         end: when the leave is over, in seconds since the epoch.
     """
     text = f"1.{end}.{secrets.token_urlsafe(12)}"
-    return f"{text}.{_signature(key, text, hostname, owner)}"
+    return f"{text}.{sign(key, _PURPOSE, text, hostname, owner)}"
 
 
 def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> int | None:
@@ -51,7 +52,7 @@ def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> i
     if match is None or not key:
         return None
     text, _, signature = token.decode("ascii").rpartition(".")
-    if not hmac.compare_digest(signature, _signature(key, text, hostname, owner)):
+    if not hmac.compare_digest(signature, sign(key, _PURPOSE, text, hostname, owner)):
         return None
     end = int(match[1])
     return end if now < end <= now + LONGEST_LINK + 60 else None
@@ -62,8 +63,15 @@ def link_with(url: str, token: str) -> str:
     return f"{url.rstrip('/')}/?{PARAMETER}={token}"
 
 
-def _signature(key: str, text: str, hostname: str, owner: str) -> str:
-    # No two different lists of these make the same text: none of the parts has a line feed.
-    message = "\n".join(("inletspy share link", text, hostname, owner)).encode()
+def sign(key: str, purpose: str, *parts: str) -> str:
+    """The signature of some texts, good for one purpose only.
+
+    Args:
+        key: the server's; secret.
+        purpose: keeps the signatures of different things apart.
+        parts: what is signed; no line feeds in them.
+    """
+    # So no two different lists of them make the same text.
+    message = "\n".join((purpose, *parts)).encode()
     digest = hmac.digest(key.encode(), message, hashlib.sha256)
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")

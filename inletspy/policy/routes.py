@@ -1,9 +1,9 @@
 """Who holds which name and which port.
 
-A claim gives one key (a hostname, a TCP port) to one target at a time, first come first
-served. When its target goes, the key stays its holder's for a lease, so that nobody
-else slips in while a client reconnects. Time comes from a function passed in; what a
-target is, and how requests get there, is not known here.
+A claim gives one key (a hostname, a TCP port, a private name) to one target at a time,
+first come first served. When its target goes, the key stays its holder's for a lease, so
+that nobody else slips in while a client reconnects. Time comes from a function passed in;
+what a target is, and how requests get there, is not known here.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from inletspy.policy.private import PrivateName
+
 __all__ = ["Claims", "Holder", "Route", "RouteTable", "Taken"]
 
-K = TypeVar("K", str, int)
+K = TypeVar("K", str, int, PrivateName)
 T = TypeVar("T")
 
 
@@ -45,7 +47,7 @@ class Route(Generic[K, T]):
     """A key that is somebody's.
 
     Attributes:
-        key: the hostname or port.
+        key: the hostname, port or private name.
         holder: whose it stays while the target is away; None where it is nobody's then.
         target: where it leads; None while its client is away.
         until: when the lease of an absent target ends, on the table's clock.
@@ -146,16 +148,18 @@ class Claims(Generic[K, T]):
 
 
 class RouteTable(Generic[T]):
-    """Hostnames, TCP ports and the takers of everything else.
+    """Hostnames, TCP ports, private names and the takers of everything else.
 
     Attributes:
         names: claims on hostnames, lower case.
         ports: claims on TCP ports.
+        private: claims on the names of private services.
     """
 
     def __init__(self, now: Callable[[], float], lease: Callable[[], float]) -> None:
         self.names: Claims[str, T] = Claims(now, lease)
         self.ports: Claims[int, T] = Claims(now, lease)
+        self.private: Claims[PrivateName, T] = Claims(now, lease)
         self._catch_all: list[T] = []
 
     def add_catch_all(self, target: T) -> None:
@@ -176,3 +180,4 @@ class RouteTable(Generic[T]):
         """Forget the claims whose lease is over."""
         self.names.expire()
         self.ports.expire()
+        self.private.expire()

@@ -12,9 +12,11 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from inletspy.errors import Code, Refused, TooManyGuesses
+from inletspy.policy.private import read_share_token
 
 if TYPE_CHECKING:
     from inletspy.policy.accounts import Accounts
@@ -36,6 +38,9 @@ __all__ = [
 #: What a token may allow: to open tunnels, to see one's own, to see and manage all.
 SCOPES: Final = ("connect", "status", "admin")
 DEFAULT_SCOPES: Final = frozenset(("connect", "status"))
+
+#: So much one share token may have, lest its holders use up what is its owner's.
+_GUEST_LIMITS: Final[Mapping[str, Any]] = {"sessions": 10, "streams": 500}
 
 _SHARED_NAME: Final = "shared"
 _ALPHABET: Final = string.ascii_letters + string.digits
@@ -84,6 +89,9 @@ class Credential:
         expires_at: seconds since the epoch; None for never.
         limits: its own in place of the settings'.
         digest: identifies the token itself.
+        reaches: the one private service of its owner that it leads to, where it is a
+            share token and good for nothing else; else empty.
+        share_token: the share token itself; secret.
     """
 
     owner: Owner
@@ -94,10 +102,23 @@ class Credential:
     expires_at: float | None = None
     limits: Mapping[str, Any] = field(default_factory=dict, hash=False)
     digest: bytes = field(default=b"", repr=False)
+    reaches: str = ""
+    share_token: str = field(default="", repr=False)
 
     def allows(self, scope: str) -> bool:
         """Whether the token is good for that; who sees all sees the own, too."""
         return scope in self.scopes or (scope == "status" and "admin" in self.scopes)
+
+    @property
+    def opens_sessions(self) -> bool:
+        """Whether a client may come with it."""
+        return bool(self.reaches) or self.allows("connect")
+
+    def good_for_private(self, name: str) -> bool:
+        """Whether it leads to, or serves, the private service of its owner of that name."""
+        if self.reaches:
+            return name == self.reaches
+        return not self.names or any(fnmatchcase(name, pattern) for pattern in self.names)
 
 
 class TokenPolicy:
@@ -110,6 +131,8 @@ class TokenPolicy:
         used: is told of each use of a user's token.
         guesses: counts wrong tokens; None counts none.
         wrong: is called for each wrong token, with where it comes from.
+        signing_key: the key in force that share tokens are signed with; empty while there
+            is none.
     """
 
     def __init__(
@@ -120,10 +143,12 @@ class TokenPolicy:
         used: Callable[[Credential], None] = lambda credential: None,
         guesses: Guesses | None = None,
         wrong: Callable[[str], None] = lambda source: None,
+        signing_key: Callable[[], str] = lambda: "",
     ) -> None:
         self._shared_token = shared_token
         self._accounts = accounts
         self._now = now
+        self._signing_key = signing_key
         self.used = used
         self._guesses = guesses
         self._wrong = wrong
@@ -170,12 +195,42 @@ class TokenPolicy:
             return Credential(SHARED, digest=digest)
         return None
 
+    def guest(self, token: str) -> Credential | None:
+        """What a share token is good for; None if for nothing."""
+        leave = read_share_token(token, self._signing_key(), self._now())
+        if leave is None:
+            return None
+        owner_name, reaches = leave.service
+        if owner_name == SHARED.name:
+            owner = SHARED if self._shared_token() else None
+        else:
+            owner = self._accounts().owners.get(owner_name)
+        if owner is None:
+            return None
+        return Credential(
+            owner,
+            f"for {reaches}",
+            scopes=frozenset(),
+            limits=_GUEST_LIMITS,
+            expires_at=leave.end,
+            digest=token_digest(token),
+            reaches=reaches,
+            share_token=token,
+        )
+
     def renew(self, credential: Credential) -> Credential:
         """What became of a credential that was good.
 
         Raises:
             Refused: it is good no longer; the text says why.
         """
+        if credential.share_token:
+            guest = self.guest(credential.share_token)
+            if guest is not None:
+                return guest
+            if self._expired(credential):
+                raise _over("the share token has expired")
+            raise _over("the share token is good no longer")
         if credential.owner.is_shared:
             shared = self._shared_token()
             if not shared:

@@ -26,6 +26,7 @@ from inletspy.policy.usage import Usages
 from inletspy.policy.visits import VisitRule
 from inletspy.settings import Settings
 from inletspy.tunnel.grants import Grants, PublicAddress, PublicPorts
+from inletspy.tunnel.private import PrivateServices
 from inletspy.tunnel.session import Service, Session
 from inletspy.wire.control import Resume, ServiceOffer
 
@@ -65,6 +66,8 @@ class Admission:
         self._usages = usages
         self._routes = routes
         self._grants = Grants(settings, accounts, routes, ports, address)
+        #: How clients reach the private services of others.
+        self.private = PrivateServices(routes, settings)
         #: Sessions whose names and ports are being decided on.
         self._admitting: set[Session] = set()
         self._observers: Observers[[]] = Observers()
@@ -145,6 +148,8 @@ class Admission:
         services = session.services
         if session.over or session.draining:
             raise self._too_late(session)
+        if not session.credential.allows("connect"):
+            raise Refused(Code.UNAUTHORIZED, "a share token is for `tunnel connect` alone")
         self._check_count(session)
         if any(service.offer.name == offer.name for service in services.values()):
             raise Refused(Code.INVALID, f"there is a service {offer.name!r} already")
@@ -209,6 +214,8 @@ class Admission:
 
     def client_id(self, credential: Credential, wanted: str, *, derived: bool) -> str:
         """What a client is called that comes with this credential; see `Accounts`."""
+        if credential.reaches:
+            return wanted  # a guest has nothing that is listed
         return self._accounts.current.own_client_id(credential.owner, wanted, derived=derived)
 
     def resume(self, owner: Owner, resume: Resume) -> None:
@@ -281,7 +288,7 @@ class Admission:
     def _renew(self, session: Session) -> None:
         """Go by what a session's token is good for now; raises Refused if for nothing."""
         session.credential = credential = self._tokens.renew(session.credential)
-        if not credential.allows("connect"):
+        if not credential.opens_sessions:
             raise Refused(Code.UNAUTHORIZED, "the token is not good for tunnels")
 
     # -- what there is
@@ -296,7 +303,8 @@ class Admission:
             except Refused as why:
                 session.end(why)
             else:
-                self._tokens.used(session.credential)
+                if not session.credential.reaches:
+                    self._tokens.used(session.credential)
                 session.sweep()
 
     def rows(self) -> list[dict[str, Any]]:

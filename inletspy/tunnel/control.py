@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
@@ -20,17 +21,21 @@ from twisted.python.failure import Failure
 from inletspy.errors import Code, OverLimit, ProtocolViolation, Refused
 from inletspy.interfaces import ISettings
 from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
+from inletspy.policy.private import new_share_token
 from inletspy.policy.tokens import Credential
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Session
 from inletspy.tunnel.strangers import Strangers
 from inletspy.wire.control import (
+    Connected,
+    ConnectWish,
     Grant,
     Hello,
     ServiceOffer,
     ShareLink,
     ShareWish,
+    connect_refused,
     error_message,
     read_text,
 )
@@ -301,6 +306,8 @@ class ControlPlane:
             control=self._control,
         )
         session.mux.max_streams = int(self.settings.current.streams_per_session)
+        if native:
+            session.mux.accept = partial(self.admission.private.accept, session)
         return session
 
     def _control(self, session: Session, message: dict[str, Any]) -> None:
@@ -326,6 +333,8 @@ class ControlPlane:
             self.admission.remove_service(session, name)
             # From here on the client hears no more of its number.
             session.send_control({"type": "service_removed", "name": name})
+        elif kind == "connect":
+            self._connect(session, ConnectWish.read(message).name)
         elif kind == "share":
             self._share(session, ShareWish.read(message))
         elif kind == "goaway":
@@ -334,14 +343,23 @@ class ControlPlane:
             raise ProtocolViolation("a second hello")
         # What later versions say is none of this one's business.
 
+    def _connect(self, session: Session, name: str) -> None:
+        """Let the client open streams to a private service, or say why it can't."""
+        try:
+            number = self.admission.private.connect(session, name)
+        except Refused as error:
+            session.send_control(connect_refused(name, error))
+        else:
+            session.send_control(Connected(name, number).message())
+
     def _share(self, session: Session, wish: ShareWish) -> None:
-        """Make a link to a private service of the session, or say why there is none."""
+        """Make a link or token for a private service of the session, or say why there is none."""
         service = next((s for s in session.services.values() if s.offer.name == wish.service), None)
         key = self.settings.current.link_signing_key
         if service is None or not service.public_url:
             session.notice("no link: there is no such service")
-        elif service.rule is None or not service.rule.private:
-            session.notice("no link: the service is not private (--private-http)")
+        elif not service.private and (service.rule is None or not service.rule.private):
+            session.notice("no link: the service is not private (--private-http or --private)")
         elif not 0 < wish.seconds <= LONGEST_LINK:
             session.notice(f"no link: it may last {LONGEST_LINK // 86400} days at most")
         elif not key:
@@ -351,8 +369,11 @@ class ControlPlane:
             )
         else:
             end = int(self.clock.seconds()) + wish.seconds
-            token = new_link_token(key, service.hostname, session.owner.name, end)
-            url = link_with(service.public_url, token)
+            if service.private:
+                url = new_share_token(key, service.private, end)
+            else:
+                token = new_link_token(key, service.hostname, session.owner.name, end)
+                url = link_with(service.public_url, token)
             session.send_control(ShareLink(wish.service, url, end).message())
 
     async def _add_service(self, session: Session, offer: ServiceOffer) -> None:

@@ -16,7 +16,9 @@ from inletspy.errors import Code, Refused
 from inletspy.interfaces import IAccounts, ISettings
 from inletspy.policy import names
 from inletspy.policy.ownership import NameRules
+from inletspy.policy.private import PRIVATE, PrivateName
 from inletspy.policy.routes import Route, RouteTable, Taken
+from inletspy.policy.tokens import Credential
 from inletspy.tunnel.session import Service, Session
 
 __all__ = ["Grants", "PublicAddress", "PublicPorts"]
@@ -80,7 +82,9 @@ class Grants:
         Raises:
             Refused: it can't have one.
         """
-        if service.offer.proto == "tcp":
+        if service.offer.private:
+            await self._grant_private(service, proof)
+        elif service.offer.proto == "tcp":
             await self._grant_port(service, proof)
         else:
             await self._grant_name(service, proof)
@@ -88,6 +92,8 @@ class Grants:
     def objection(self, service: Service) -> Refused | None:
         """Why a service may keep its name or port no longer; None if it may."""
         credential = service.session.credential
+        if service.private is not None:
+            return self._private_objection(credential, service.private.name)
         if service.port:
             if credential.ports is not None and service.port not in credential.ports:
                 return Refused(
@@ -107,7 +113,9 @@ class Grants:
         usage = service.session.usage
         if usage is not None:
             usage.services.discard(service)
-        if service.port:
+        if service.private is not None:
+            self._routes.private.release(service.private, service)
+        elif service.port:
             self._ports.close(service.port)
             self._routes.ports.release(service.port, service)
         else:
@@ -169,15 +177,16 @@ class Grants:
         Raises:
             Refused: the name stays the other's.
         """
+        name = service.private.name if service.private is not None else service.hostname
         if other is None or other.session is service.session:
-            raise self._taken(service.hostname, kept=other is None)
+            raise self._taken(name, kept=other is None)
         old = other.session
         if not proof(old):
             owner = service.session.owner
             if old.owner != owner or (owner.is_shared and other.client_id != service.client_id):
-                raise self._taken(service.hostname)
+                raise self._taken(name)
             if not old.draining and await self._lives(old):
-                raise self._taken(service.hostname, by=other)
+                raise self._taken(name, by=other)
         if old.draining:  # its streams may go on
             self.release_all(old)
         elif old.services.get(other.number) is other:
@@ -205,6 +214,48 @@ class Grants:
                 "name with --name, or try again later",
             )
         return Refused(Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name")
+
+    # -- private names
+
+    async def _grant_private(self, service: Service, proof: Callable[[Session], bool]) -> None:
+        session, offer = service.session, service.offer
+        if offer.hostname or offer.remote_port:
+            raise Refused(Code.INVALID, "a private service has no public name or port")
+        if service.rule is not None:
+            raise Refused(
+                Code.INVALID,
+                "a private service has no visitors to make rules for: it is reached with a "
+                "token of its owner, or a share token",
+            )
+        try:
+            name = names.check_label(offer.private)
+        except ValueError as error:
+            raise Refused(Code.HOSTNAME_INVALID, str(error)) from error
+        objection = self._private_objection(session.credential, name)
+        if objection is not None:
+            raise objection
+        service.private = key = PrivateName(session.owner.name, name)
+        if session.usage is not None and self._routes.private.get(key) is None:
+            session.usage.take_name()
+        for _ in range(3):
+            try:
+                self._routes.private.claim(key, service.holder, service)
+                break
+            except Taken as taken:
+                await self._take_over(service, taken.route.target, proof)
+        else:
+            raise self._taken(name)
+        service.public_url = f"{PRIVATE}{name}"
+
+    @staticmethod
+    def _private_objection(credential: Credential, name: str) -> Refused | None:
+        if credential.good_for_private(name):
+            return None
+        patterns = ", ".join(credential.names)
+        return Refused(
+            Code.HOSTNAME_NOT_YOURS,
+            f"this token is not good for {name}, only for {patterns}; choose another with --name",
+        )
 
     # -- ports
 

@@ -20,6 +20,7 @@ from zope.interface import implementer
 from inletspy.errors import ClientAway, Refused
 from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
+from inletspy.policy.private import PrivateName
 from inletspy.policy.routes import Holder
 from inletspy.policy.tokens import Credential, Owner
 from inletspy.policy.usage import Usage
@@ -28,6 +29,7 @@ from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
 from inletspy.wire.control import Grant, ServiceOffer, Welcome, error_message
 from inletspy.wire.frames import NativeMux
+from inletspy.wire.mux import MuxStream
 from inletspy.wire.remotedialer import RemoteDialerMux
 
 __all__ = ["Service", "Session"]
@@ -42,10 +44,12 @@ class Service:
         number: what OPEN frames call it.
         offer: as the client announced it.
         address: where the client says it is; None if that is no address.
-        hostname: the name that it is served under; of a TCP service the base domain.
+        hostname: the name that it is served under; of a TCP service the base domain, of a
+            private one nothing.
         client_id: how its client is called in lists.
         port: the public port of a TCP service, else 0.
-        public_url: where visitors reach it.
+        private: what it goes by if it is a private service; else None.
+        public_url: where visitors reach it, or `private:` and its private name.
         pool: what the edge keeps for it between requests; the edge's own.
         rule: who may visit it; None for everybody.
         visitors: what the edge remembers of visitors whom it let in; the edge's own.
@@ -65,6 +69,7 @@ class Service:
         self.hostname = ""
         self.client_id = session.client_id
         self.port = 0
+        self.private: PrivateName | None = None
         self.public_url = ""
         self.pool: Any = None
         self.rule: VisitRule | None = None
@@ -76,7 +81,8 @@ class Service:
         owner = self.session.owner
         if owner.is_shared and not self.session.identified:
             return None
-        name = self.offer.name if self.offer.proto == "tcp" else ""
+        has_port = self.offer.proto == "tcp" and not self.offer.private
+        name = self.offer.name if has_port else ""
         return Holder(owner.name, self.session.client_id, name, one_user=not owner.is_shared)
 
     @property
@@ -105,7 +111,7 @@ class Service:
     def row(self) -> dict[str, Any]:
         """The service in the status API."""
         session = self.session
-        return {
+        row = {
             "hostname": self.hostname,
             "public_url": self.public_url,
             "upstream": self.offer.upstream,
@@ -117,6 +123,7 @@ class Service:
             "wire": "inlets" if session.mux_speaks_inlets else "inletspy.v1",
             "owner": session.owner.name,
         }
+        return {**row, "private": True} if self.private else row
 
 
 class _Life(Protocol):
@@ -205,6 +212,8 @@ class Session:
         client_id: how the client is called.
         identified: whether `client_id` stays the same when the client comes again.
         services: by number.
+        reaches: the private services that the client may open streams to, by the number
+            that its OPEN frames call them.
         link: the control connection; None before the first and after the last.
         mux: carries the streams.
         draining: whether no new streams are opened.
@@ -232,6 +241,7 @@ class Session:
         self.client_id = client_id
         self.identified = identified
         self.services: dict[int, Service] = {}
+        self.reaches: dict[int, PrivateName] = {}
         self.link: Link | None = None
         self.draining = False
         self.over = False
@@ -316,6 +326,12 @@ class Session:
             carried = self.mux.open(service.address.authority, visitor, stream)
         stream.start(carried, protocol)
         return stream
+
+    def take_stream(self, carried: MuxStream, protocol: IProtocol, peer: str) -> None:
+        """Make a stream that the client opens the transport of a protocol."""
+        stream = Stream(self.mux, self._later, peer)
+        carried.events = stream
+        stream.start(carried, protocol)
 
     def welcome(self, heartbeat: float) -> None:
         """Tell the client what it was granted."""

@@ -75,7 +75,11 @@ class SpliceEnd(Protocol):
         if reason.check(ConnectionDone):
             transport.loseConnection()
         else:
-            transport.abortConnection()
+            other.cut(reason)
+
+    def cut(self, reason: Failure) -> None:
+        """End this connection at once, since the other has failed."""
+        self.transport.abortConnection()  # type: ignore[union-attr]
 
     # -- IPushProducer, for the other connection
 

@@ -81,12 +81,12 @@ class Strangers:
         source = guesser(link.source, headers.get("x-forwarded-for", ""), proxies)
         token = bearer_token(headers.get("authorization"))
         try:
-            credential = self._tokens.authenticate(token, source)
+            credential = self._tokens.guest(token) or self._tokens.authenticate(token, source)
         except TooManyGuesses as error:
             link.retry_after = error.wait
             raise ConnectionDeny(429, str(error)) from error
         if credential is None:
             raise ConnectionDeny(401, "failed authentication")
-        if not credential.allows("connect"):
+        if not credential.opens_sessions:
             raise ConnectionDeny(403, "the token is not good for tunnels")
         return credential

@@ -42,11 +42,15 @@ class StatusResource(JsonResource):
         self._access = access
 
     def get(self, request: Request) -> list[dict[str, Any]]:
-        """All tunnels for this machine, and for everybody if so set; with a token, its own."""
+        """All tunnels for this machine, and for everybody if so set; with a token, its own.
+
+        Private services are no business of strangers.
+        """
         rows = self._tunnels.rows()
         is_open = self._settings.current.status_public or is_local(request)
         if is_open and not self._access.presented(request):
-            return shown(rows)
+            local = is_local(request)
+            return shown(row for row in rows if local or not row.get("private"))
         return shown(seen_by(self._access.caller(request, "status"), rows))
 
 

@@ -15,6 +15,8 @@ from inletspy.errors import Code, ProtocolViolation, Refused
 
 __all__ = [
     "VERSION",
+    "ConnectWish",
+    "Connected",
     "Grant",
     "Hello",
     "Resume",
@@ -22,6 +24,7 @@ __all__ = [
     "ShareLink",
     "ShareWish",
     "Welcome",
+    "connect_refused",
     "error_message",
     "read_error",
     "read_object",
@@ -84,6 +87,8 @@ class ServiceOffer:
         upstream: its address as shown to people, such as `http://localhost:3000`.
         hostname: the label or full name asked for; empty for one of the server's.
         remote_port: the public TCP port asked for; 0 for any.
+        private: the name under which other clients of its owner reach it; empty for a
+            service that is public.
         options: further wishes; unknown ones are ignored.
     """
 
@@ -93,6 +98,7 @@ class ServiceOffer:
     hostname: str = ""
     remote_port: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    private: str = ""
 
     @classmethod
     def read(cls, message: Mapping[str, Any]) -> ServiceOffer:
@@ -119,12 +125,18 @@ class ServiceOffer:
             hostname=read_text(message, "hostname", default=""),
             remote_port=remote_port,
             options=options,
+            private=read_text(message, "private", default=""),
         )
 
     @property
     def derived(self) -> bool:
         """Whether the client made the hostname up by itself, from its machine's name."""
         return self.options.get("derived") is True
+
+    @property
+    def has_links(self) -> bool:
+        """Whether it is for those who are given a share link or a share token."""
+        return bool(self.private or self.options.get("private"))
 
     def message(self) -> dict[str, Any]:
         """The offer as it is sent."""
@@ -137,6 +149,8 @@ class ServiceOffer:
             message["hostname"] = self.hostname
         if self.remote_port:
             message["remote_port"] = self.remote_port
+        if self.private:
+            message["private"] = self.private
         if self.options:
             message["options"] = dict(self.options)
         return message
@@ -236,7 +250,7 @@ class Grant:
     Attributes:
         name: the client's name for it.
         number: what OPEN frames call it.
-        public_url: where visitors reach it.
+        public_url: where visitors reach it, or `private:` and its private name.
     """
 
     name: str
@@ -300,6 +314,44 @@ class Welcome:
 
 
 @dataclass(frozen=True)
+class ConnectWish:
+    """The private service that a client wants to open streams to."""
+
+    name: str
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> ConnectWish:
+        """Read a `connect`; raises ProtocolViolation."""
+        return cls(read_text(message, "name"))
+
+    def message(self) -> dict[str, Any]:
+        """The wish as it is sent."""
+        return {"type": "connect", "name": self.name}
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The server's answer to `connect`.
+
+    Attributes:
+        name: as the client put it.
+        number: what the client's OPEN frames call the service.
+    """
+
+    name: str
+    number: int
+
+    @classmethod
+    def read(cls, message: Mapping[str, Any]) -> Connected:
+        """Read a `connected`; raises ProtocolViolation."""
+        return cls(read_text(message, "name"), _read_number(message, "number", 65535))
+
+    def message(self) -> dict[str, Any]:
+        """The answer as it is sent."""
+        return {"type": "connected", "name": self.name, "number": self.number}
+
+
+@dataclass(frozen=True)
 class ShareWish:
     """What a client asks a link for: a private service of its own, and for how long.
 
@@ -323,11 +375,11 @@ class ShareWish:
 
 @dataclass(frozen=True)
 class ShareLink:
-    """The server's answer to `share`: a link that lets visitors in.
+    """The server's answer to `share`: a link that lets visitors in, or a share token.
 
     Attributes:
         service: the client's name for what it leads to.
-        url: the link; secret.
+        url: the link or the token; secret.
         expires: when it ends, in seconds since the epoch.
     """
 
@@ -365,8 +417,13 @@ def error_message(error: Refused) -> dict[str, Any]:
     return {**message, "service": error.service} if error.service else message
 
 
+def connect_refused(name: str, error: Refused) -> dict[str, Any]:
+    """The `connect_refused` that tells a client why it can't reach a private service."""
+    return {**error_message(error), "type": "connect_refused", "name": name}
+
+
 def read_error(message: Mapping[str, Any]) -> Refused:
-    """Read an `error`; raises ProtocolViolation."""
+    """Read an `error` or a `connect_refused`; raises ProtocolViolation."""
     text = read_text(message, "message")
     try:
         code = Code(read_text(message, "code"))

@@ -86,20 +86,24 @@ class End:
 
     async def hear(self, kind: str) -> dict[str, Any]:
         """The next control message, which must be of that kind."""
+        message = await self.hear_one()
+        if message["type"] != kind:
+            raise AssertionError(f"not {kind!r}, but {message}")
+        return message
+
+    async def hear_one(self) -> dict[str, Any]:
+        """The next control message."""
         while not self._controls:
             found = await self.frame()
             if found.opcode == CLOSE:
-                raise AssertionError(f"closed before {kind!r}: {found.payload!r}")
+                raise AssertionError(f"closed before a message: {found.payload!r}")
             data = found.payload
             while data:
                 stream, word = unpack("!II", data[:8])
                 content, data = data[8 : 8 + (word >> 8)], data[8 + (word >> 8) :]
                 if stream == 0 and word & 0xFF == CONTROL:
                     self._controls.append(json.loads(content))
-        message = self._controls.pop(0)
-        if message["type"] != kind:
-            raise AssertionError(f"not {kind!r}, but {message}")
-        return message
+        return self._controls.pop(0)
 
     async def closing(self) -> tuple[int, str]:
         """The code and the reason with which the other end closes the link; answers it."""

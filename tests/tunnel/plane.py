@@ -176,6 +176,7 @@ class Plane:
             clock.seconds,
             self.accounts.used.append,
             Guesses(clock.seconds, lambda: self.settings.current.wrong_tokens_per_address, 900),
+            signing_key=lambda: self.settings.current.link_signing_key,
         )
         self.told: list[str] = []
         self.refusals = Refusals(clock.seconds, self.told.append)
@@ -271,6 +272,7 @@ class Plane:
             *self.admission._admitting,
             *(route.key for route in self.routes.names if route.target is not None),
             *(route.key for route in self.routes.ports if route.target is not None),
+            *(route.key for route in self.routes.private if route.target is not None),
             *self.routes._catch_all,
             *self.ports._open,
             *(

@@ -533,7 +533,7 @@ class ControlMessageTests(PlaneTestCase):
         client = await self.plane.native()
         client.send(pack_frame(1, OPEN, b"\0\1192.0.2.1:9"))
         reset = await client.frame()
-        self.assertIn(b"not opened in this direction", reset.payload)
+        self.assertIn(b"no such private service", reset.payload)
 
     async def test_credit_overrun(self) -> None:
         client = await self.plane.native(offer(hostname="app"))

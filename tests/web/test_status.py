@@ -64,6 +64,19 @@ class StatusTests(TestCase):
             answer = port.ask("GET", "/status", headers=bearer("revoked"), peer=peer)
             self.assertEqual(answer.status, 401)
 
+    def test_private_services_are_not_for_strangers(self) -> None:
+        port = StatusPort(status_public=True)
+        port.live.show(live_row(), live_row(public_url="private:db", private=True))
+        for peer, token, count in (
+            (LOCAL, "", 2),
+            (STRANGER, "", 1),
+            (STRANGER, SHARED_TOKEN, 2),
+            (STRANGER, ALICE_TOKEN, 0),
+        ):
+            headers = bearer(token) if token else {}
+            answer = port.ask("GET", "/status", headers=headers, peer=peer)
+            self.assertEqual(len(answer.json), count, (peer, token))
+
 
 class HealthTests(TestCase):
     def test_well(self) -> None:

@@ -12,6 +12,8 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.wire.control import (
+    Connected,
+    ConnectWish,
     Grant,
     Hello,
     Resume,
@@ -19,6 +21,7 @@ from inletspy.wire.control import (
     ShareLink,
     ShareWish,
     Welcome,
+    connect_refused,
     error_message,
     read_error,
     read_text,
@@ -26,6 +29,7 @@ from inletspy.wire.control import (
 from tests.properties import repeatable
 
 WEB = ServiceOffer("web", "http", "http://localhost:3000")
+PRIVATE = ServiceOffer("5432", "tcp", "tcp://localhost:5432", private="db")
 DATABASE = ServiceOffer(
     "db.1:a-b_c", "tcp", "tcp://localhost:5432", "name", 30_001, {"host_header": "rewrite"}
 )
@@ -91,14 +95,14 @@ class TextTests(ControlTestCase):
 
 class ServiceOfferTests(ControlTestCase):
     def test_there_and_back(self) -> None:
-        for offer in (WEB, DATABASE):
+        for offer in (WEB, DATABASE, PRIVATE):
             self.assertEqual(ServiceOffer.read(sent(offer.message())), offer)
 
     def test_what_need_not_be_said(self) -> None:
         self.assertEqual(
             WEB.message(), {"name": "web", "proto": "http", "upstream": "http://localhost:3000"}
         )
-        nothing = {"hostname": None, "remote_port": None, "options": None}
+        nothing = {"hostname": None, "remote_port": None, "options": None, "private": None}
         self.assertEqual(ServiceOffer.read({**WEB.message(), **nothing}), WEB)
         nothings = {"hostname": "", "remote_port": 0, "options": {}, "later": [1]}
         self.assertEqual(ServiceOffer.read({**WEB.message(), **nothings}), WEB)
@@ -112,6 +116,7 @@ class ServiceOfferTests(ControlTestCase):
                 self.assertViolates(ServiceOffer.read, WEB.message(), **{key: value})
         for value in NO_TEXTS[1:]:
             self.assertViolates(ServiceOffer.read, WEB.message(), hostname=value)
+            self.assertViolates(ServiceOffer.read, WEB.message(), private=value)
         for value in NO_NUMBERS:
             self.assertViolates(ServiceOffer.read, WEB.message(), remote_port=value)
         for value in NO_OBJECTS:
@@ -263,6 +268,23 @@ class ErrorTests(ControlTestCase):
             self.assertViolates(read_error, good, code=value)
 
 
+class ConnectTests(ControlTestCase):
+    def test_there_and_back(self) -> None:
+        for message in (ConnectWish("db"), Connected("db", 7)):
+            self.assertEqual(type(message).read(sent(message.message())), message)
+        refusal = sent(connect_refused("db", Refused(Code.NO_SUCH_SERVICE, "none")))
+        self.assertEqual((refusal["type"], refusal["name"]), ("connect_refused", "db"))
+        self.assertEqual(read_error(refusal).code, Code.NO_SUCH_SERVICE)
+
+    def test_wrong_types(self) -> None:
+        self.assertMissed(ConnectWish.read, {"name": "db"}, "name")
+        self.assertMissed(Connected.read, {"name": "db", "number": 1}, "name", "number")
+        for value in NO_TEXTS:
+            self.assertViolates(ConnectWish.read, {}, name=value)
+        for value in NO_NUMBERS:
+            self.assertViolates(Connected.read, {"name": "db"}, number=value)
+
+
 class ShareTests(ControlTestCase):
     def test_there_and_back(self) -> None:
         for message in (ShareWish("web", 7200), ShareLink("web", "https://a.b/?x=y", 1 << 32)):
@@ -287,7 +309,7 @@ _json = st.recursive(
 _keys = st.sampled_from(
     [
         *("version", "client_id", "services", "resume", "session", "key", "received", "heartbeat"),
-        *("service", "seconds", "url", "expires"),
+        *("service", "seconds", "url", "expires", "number", "private"),
         *("name", "proto", "upstream", "hostname", "remote_port", "options", "message", "code"),
     ]
 )
@@ -299,7 +321,7 @@ class PropertyTests(TestCase):
     def test_whatever_is_said(self, fields: dict[str, Any], message: dict[str, Any]) -> None:
         for read in (
             *(Hello.read, Welcome.read, ServiceOffer.read, Grant.read, read_error),
-            *(ShareWish.read, ShareLink.read),
+            *(ShareWish.read, ShareLink.read, ConnectWish.read, Connected.read),
         ):
             for said in ({**message, **fields}, {**message, "services": [fields]}):
                 try:
