@@ -1,7 +1,7 @@
-"""`inletspy share`: a link that lets visitors in where a service is private.
+"""`inletspy share`: a link or a token for those who may reach a private service.
 
-Puts the link together from what is stored; no running server is asked. Who may use it
-where is the business of `inletspy.policy.links`.
+Puts it together from what is stored; no running server is asked. Who may use it where is
+the business of `inletspy.policy.links` and `inletspy.policy.private`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from inletspy.admin.accounts import say
 from inletspy.config import DEFAULT_DOMAIN
 from inletspy.errors import InletspyError, NotThere, UsageError
+from inletspy.policy.accounts import Accounts
 from inletspy.policy.durations import parse_duration
 from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
-from inletspy.policy.names import check_hostname
+from inletspy.policy.names import check_hostname, check_label
+from inletspy.policy.private import PRIVATE, PrivateName, new_share_token
 from inletspy.policy.tokens import SHARED
 
 __all__ = ["register"]
@@ -26,10 +30,12 @@ EXAMPLES = """\
 examples:
   inletspy share shop --expires 2h
   inletspy share https://shop.tunnel.example.com --expires 7d
+  inletspy share db --private --user alice --expires 2h
 
 The link alone is printed on standard output. It works while a client serves the name with
-`tunnel --private-http`, for whoever has it. `inletspy config set link_signing_key -` ends
-all links at once.
+`tunnel --private-http`, for whoever has it. With --private it is a share token, for
+`tunnel connect db LOCALPORT --share-token-file FILE`, where a client serves the name with
+`tunnel --private`. `inletspy config set link_signing_key -` ends all of both at once.
 """
 
 
@@ -45,8 +51,9 @@ def register(
     share = commands.add_parser(
         "share",
         parents=[common],
-        help="make a link to a private service",
-        description="Make a link that lets visitors in where a service is private.",
+        help="make a link, or a token, for a private service",
+        description="Make a link that lets visitors in where a service is private, or a token "
+        "for `tunnel connect`.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,13 +64,41 @@ def register(
     share.add_argument(
         "--user",
         metavar="U",
-        help="whose service it is for; default: who serves the name, or else would",
+        help="whose service it is for; default: who serves the name, or else would; needed with "
+        "--private where there are users",
+    )
+    share.add_argument(
+        "--private",
+        action="store_true",
+        help="make a share token for a private service (`tunnel --private`)",
     )
     share.set_defaults(run=_share)
 
 
 async def _share(reactor: Any, arguments: argparse.Namespace) -> None:
     seconds = _read_seconds(arguments.expires)
+    if arguments.private:
+        await _share_token(reactor, arguments, seconds)
+    else:
+        await _share_link(reactor, arguments, seconds)
+
+
+async def _share_token(reactor: Any, arguments: argparse.Namespace, seconds: int) -> None:
+    try:
+        name = check_label(arguments.name.removeprefix(PRIVATE))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    stored = await _Stored.read(reactor, arguments)
+    # The name alone does not tell: each owner may have a service of that name.
+    if not arguments.user and stored.accounts.owners:
+        raise UsageError(f"say whose service {name} is, with --user U or --user {SHARED.name}")
+    owner = arguments.user or SHARED.name
+    end = int(time.time()) + seconds
+    print(new_share_token(stored.key, PrivateName(owner, name), end))
+    _say_how_long(end, owner)
+
+
+async def _share_link(reactor: Any, arguments: argparse.Namespace, seconds: int) -> None:
     given = arguments.name if "://" in arguments.name else f"//{arguments.name}"
     try:
         url = urlsplit(given)
@@ -74,23 +109,9 @@ async def _share(reactor: Any, arguments: argparse.Namespace) -> None:
     if url.scheme not in ("", "http", "https") or url.path not in ("", "/"):
         raise UsageError(f"{arguments.name!r} is no public address like https://shop.example.com")
 
-    # Late, as these are slow to load: a mistake on the command line needs none of them.
-    from inletspy.admin.location import opened, running_server
-    from inletspy.store.accounts_table import AccountsTable
-    from inletspy.store.table import SettingsTable
-
-    server, tunnels = running_server(arguments, os.environ)
-    async with opened(reactor, arguments) as database:
-        settings = SettingsTable(database)
-        key = (await settings.get("link_signing_key")).text
-        stored_domain = (await settings.get("tunnel_base_domain")).text
-        accounts = await AccountsTable(database).accounts()
-    if not key:
-        raise InletspyError(
-            "there is no key to sign links with; start the server anew, or set one: "
-            "inletspy config set link_signing_key -"
-        )
-    base_domain = str(server.get("domain") or stored_domain or DEFAULT_DOMAIN)
+    stored = await _Stored.read(reactor, arguments)
+    server = stored.server
+    base_domain = str(server.get("domain") or stored.domain or DEFAULT_DOMAIN)
     if "." not in hostname:
         hostname = f"{hostname}.{base_domain}"
     if url.scheme:
@@ -105,15 +126,60 @@ async def _share(reactor: Any, arguments: argparse.Namespace) -> None:
         public_url = f"{outside.scheme}://{hostname}"
         public_url += f":{outside.port}" if outside.port else ""
     end = int(time.time()) + seconds
-    if arguments.user and arguments.user != SHARED.name and arguments.user not in accounts.owners:
-        raise NotThere(f"there is no user {arguments.user}")
     serving = (
         row.get("owner")
-        for row in tunnels
+        for row in stored.tunnels
         if isinstance(row, dict) and row.get("hostname") == hostname
     )
-    owner = arguments.user or next(serving, None) or accounts.holder_of(hostname, base_domain)
-    print(link_with(public_url, new_link_token(key, hostname, owner, end)))
+    holder = stored.accounts.holder_of(hostname, base_domain)
+    owner = arguments.user or next(serving, None) or holder
+    print(link_with(public_url, new_link_token(stored.key, hostname, owner, end)))
+    _say_how_long(end, owner)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What is known of the server.
+
+    Attributes:
+        server: what it tells of itself, if it runs here.
+        tunnels: the rows that it lists, if it runs here.
+        key: signs links and tokens.
+        domain: the base domain; empty if none is set.
+        accounts: the users there are.
+    """
+
+    server: Mapping[str, Any]
+    tunnels: Sequence[Any]
+    key: str
+    domain: str
+    accounts: Accounts
+
+    @classmethod
+    async def read(cls, reactor: Any, arguments: argparse.Namespace) -> _Stored:
+        # Late, as these are slow to load: a mistake on the command line needs none of them.
+        from inletspy.admin.location import opened, running_server
+        from inletspy.store.accounts_table import AccountsTable
+        from inletspy.store.table import SettingsTable
+
+        server, tunnels = running_server(arguments, os.environ)
+        async with opened(reactor, arguments) as database:
+            settings = SettingsTable(database)
+            key = (await settings.get("link_signing_key")).text
+            domain = (await settings.get("tunnel_base_domain")).text
+            accounts = await AccountsTable(database).accounts()
+        if not key:
+            raise InletspyError(
+                "there is no key to sign links with; start the server anew, or set one: "
+                "inletspy config set link_signing_key -"
+            )
+        user = arguments.user
+        if user and user != SHARED.name and user not in accounts.owners:
+            raise NotThere(f"there is no user {user}")
+        return cls(server, tunnels, key, domain or "", accounts)
+
+
+def _say_how_long(end: int, owner: str) -> None:
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(end))
     say(f"good until {until}, while {owner} serves it, for whoever has it")
 

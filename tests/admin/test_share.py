@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from inletspy.config import ServerConfig
 from inletspy.policy.links import link_end
+from inletspy.policy.private import read_share_token
 from inletspy.store.accounts_table import AccountsTable
 from inletspy.store.database import Database
 from inletspy.store.settings import StoredSettings
@@ -72,6 +73,47 @@ class ShareTests(CommandTestCase):
         self.assertTrue(before + 1800 <= end <= time.time() + 1800)
         self.assertIn("good until ", said)
         self.assertNotIn(token, said)
+
+    def token(self, *arguments: str) -> tuple[str, str]:
+        """A share token, and what was said besides."""
+        ran = inletspy_command(
+            *("share", "--private", *arguments),
+            INLETSPY_DATABASE=self.url,
+            INLETSPY_DATA_DIR=str(self.folder),
+        )
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        return ran.stdout.strip(), ran.stderr
+
+    def test_a_share_token(self) -> None:
+        before = int(time.time())
+        token, said = self.token("private:Db", "--user", "ann", "--expires", "30m")
+        leave = read_share_token(token, self.key, time.time())
+        assert leave is not None
+        self.assertEqual(leave.service, ("ann", "db"))
+        self.assertTrue(before + 1800 <= leave.end <= time.time() + 1800)
+        self.assertIn("while ann serves it", said)
+        self.assertNotIn(token, said)
+
+    def test_whose_private_service_it_is(self) -> None:
+        for words, status, text in (
+            (("db",), 2, "say whose service db is, with --user U or --user shared"),
+            (("db", "--user", "carol"), 2, "there is no user carol"),
+            (("a.b",), 2, "'a.b' is no name"),
+            (("https://db",), 2, "is no name"),
+        ):
+            ran = inletspy_command(
+                *("share", "--private", *words),
+                INLETSPY_DATABASE=self.url,
+                INLETSPY_DATA_DIR=str(self.folder),
+            )
+            self.assertEqual((ran.returncode, ran.stdout), (status, ""))
+            self.assertIn(text, ran.stderr)
+
+    def test_without_users_it_is_the_shared_tokens(self) -> None:
+        execute(self.url, "DELETE FROM inletspy_users")
+        leave = read_share_token(self.token("db")[0], self.key, time.time())
+        assert leave is not None
+        self.assertEqual(leave.service, ("shared", "db"))
 
     def test_whose_it_is(self) -> None:
         for name, owner in (("ann-3000", "ann"), ("shop", "bob"), ("annex", "shared")):
