@@ -17,12 +17,14 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from inletspy.client.offers import Offers, OffersObserver, Served
+from inletspy.client.reach import Reach
 from inletspy.client.relay import Relay, StreamTap
 from inletspy.errors import ProtocolViolation, Refused, ResetCode, StreamReset
 from inletspy.tunnel.clientlink import ClientLink
 from inletspy.tunnel.link import Link
 from inletspy.tunnel.stream import Stream
 from inletspy.wire.control import (
+    Connected,
     Grant,
     Hello,
     Resume,
@@ -86,6 +88,7 @@ class Agent:
         ended: is called once, when the session is over: with the refusal if the
             server gave one, and a text for people.
         derived: whether nobody chose `client_id`.
+        reach: the private service that this client reaches; None for one that serves.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Agent:
         ended: Callable[[Refused | None, str], None],
         *,
         derived: bool = False,
+        reach: Reach | None = None,
     ) -> None:
         #: What proves, on the next link, that the session was ours.
         self.resume: Resume | None = None
@@ -112,6 +116,7 @@ class Agent:
         self._observer = observer
         self._relay = relay
         self._ended = ended
+        self._reach = reach
         self._link: ClientLink | None = None
         self._mux: Mux | None = None
         self._refusal: Refused | None = None
@@ -161,6 +166,8 @@ class Agent:
         """See `inletspy.tunnel.link.LinkEvents`."""
         self._link = self._mux = None
         self._offers.lost()
+        if self._reach is not None:
+            self._reach.lost()
         if self._welcome_timer is not None and self._welcome_timer.active():
             self._welcome_timer.cancel()
         if self._pulse is not None and self._pulse.running:
@@ -209,6 +216,10 @@ class Agent:
             self._offers.removed(read_text(message, "name"))
         elif kind == "shared":
             self._observer.shared(ShareLink.read(message))
+        elif kind == "connected" and self._reach is not None:
+            self._reach.connected(Connected.read(message))
+        elif kind == "connect_refused" and self._reach is not None:
+            self._not_connected(self._reach, read_error(message))
         elif kind == "notice":
             self._observer.notice(read_text(message, "message"))
         elif kind == "goaway":
@@ -225,7 +236,15 @@ class Agent:
         self.resume = Resume(welcome.session, welcome.key)
         self.was_ready = True
         self._watch(welcome.heartbeat, _SILENT_HEARTBEATS)
-        self._observer.ready(welcome.services)
+        if self._reach is None:
+            self._observer.ready(welcome.services)
+        else:
+            self._reach.welcomed(self._mux)
+
+    def _not_connected(self, reach: Reach, error: Refused) -> None:
+        if not reach.refused(error):
+            self._refused(error)
+            self.close()
 
     def _refused(self, error: Refused) -> None:
         if error.service and self.was_ready:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from inletspy import __version__
-from inletspy.client.access import Access, config_folder
+from inletspy.client.access import Access, AskPlatform, config_folder
 from inletspy.client.changes import ProjectChanges
 from inletspy.client.completion import SCRIPTS
 from inletspy.client.config import WISHES_FOR_ALL, ClientConfig, Wishes, load
@@ -26,7 +26,19 @@ from inletspy.client.project import FILE_NAME, Project, find_project, in_keys
 from inletspy.errors import Code, Refused, UsageError
 from inletspy.policy.addresses import parse_port
 
-__all__ = ["Arguments", "main", "parse", "parser"]
+__all__ = [
+    "Arguments",
+    "Parser",
+    "add_server",
+    "add_telling",
+    "asking",
+    "display_for",
+    "main",
+    "parse",
+    "parser",
+    "telling_of",
+    "warn_if_insecure",
+]
 
 _EXAMPLES: Final = """\
 examples:
@@ -37,6 +49,8 @@ examples:
   tunnel https://localhost:8443        a service that speaks TLS
   tunnel 192.168.1.20:80               a service on another machine
   tunnel 3000 --private-http --share-link 2h   for those whom you give the link
+  tunnel 5432 tcp --private --name db  no public address; on another machine of yours:
+  tunnel connect db 5432               its port 5432 leads to the private service db
   tunnel 3000 --server wss://tunnel.example.com --token-file ~/.tunnel-token
   tunnel 3000 --json                   for programs: one JSON object a line
   tunnel                               all services of ./inletspy.toml, which may change
@@ -74,11 +88,12 @@ class Arguments:
     names: tuple[str, ...] = ()
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Raises where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `tunnel --help`")
+        """See `argparse.ArgumentParser`."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 class _Add(argparse.Action):
@@ -123,10 +138,11 @@ def _remote_port(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of `tunnel`'s command line."""
-    made = _Parser(
+    made = Parser(
         prog="tunnel",
         usage="tunnel PORT|HOST:PORT|URL [http|tcp] [options]\n"
-        "       tunnel [--config FILE [NAME ...]] [options]",
+        "       tunnel [--config FILE [NAME ...]] [options]\n"
+        "       tunnel connect NAME LOCALPORT [options]",
         description="Give a service on this machine a public address, or several of a file.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -145,15 +161,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"take the services from a file; default, without a service: {FILE_NAME} here or "
         "in ~/.config/inletspy",
     )
-    add("--server", metavar="URL", default="", help="the server, like wss://tunnel.example.com")
-    add("--token-file", metavar="FILE", default="", help="holds the token")
-    add("--token", nargs="?", action=_RefuseToken, help=argparse.SUPPRESS)
+    add_server(made)
     add(
         "--name",
         default="",
         help="a name, or a whole hostname, for the public address; default: MACHINE-PORT",
     )
-    add("--client-id", metavar="ID", default="", help="how the server lists this client")
     add(
         "--host-header",
         metavar="HOST",
@@ -174,12 +187,13 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="tell a tcp service each visitor's address by a PROXY protocol header",
     )
+    add(
+        "--private",
+        action="store_true",
+        help="no public address: only your other clients reach it, by `tunnel connect NAME`",
+    )
     _add_visitors(made.add_argument_group("visitors"))
-    telling = made.add_mutually_exclusive_group()
-    telling.add_argument("--json", action="store_true", help="print one JSON object a line")
-    telling.add_argument("--quiet", action="store_true", help="print the public address only")
-    add("--insecure", action="store_true", help="take any certificate of the server (unsafe)")
-    add("--verbose", action="store_true", help="show what goes on inside")
+    add_telling(made, "the public address")
     add(
         "--completion",
         choices=tuple(SCRIPTS),
@@ -226,8 +240,26 @@ def _add_visitors(group: argparse._ArgumentGroup) -> None:
         "--share-link",
         metavar="TIME",
         default="",
-        help="print a share link at the start that lasts so long, like 2h or 7d",
+        help="print a share link, or token, at the start that lasts so long, like 2h or 7d",
     )
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """The options on where the server is, and who this client is to it."""
+    add = parser.add_argument
+    add("--server", metavar="URL", default="", help="the server, like wss://tunnel.example.com")
+    add("--token-file", metavar="FILE", default="", help="holds the token")
+    add("--token", nargs="?", action=_RefuseToken, help=argparse.SUPPRESS)
+    add("--client-id", metavar="ID", default="", help="how the server lists this client")
+    add("--insecure", action="store_true", help="take any certificate of the server (unsafe)")
+
+
+def add_telling(parser: argparse.ArgumentParser, what: str) -> None:
+    """The options on what is told; `what` is all that is printed by `--quiet`."""
+    telling = parser.add_mutually_exclusive_group()
+    telling.add_argument("--json", action="store_true", help="print one JSON object a line")
+    telling.add_argument("--quiet", action="store_true", help=f"print {what} only")
+    parser.add_argument("--verbose", action="store_true", help="show what goes on inside")
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -241,16 +273,23 @@ def parse(argv: Sequence[str]) -> Arguments:
     if given.config == "":
         raise UsageError("--config: an empty text is no file's name")
     names, words = ((), given.words) if given.config is None else (tuple(given.words), [])
+    if words[:1] == ["connect"]:
+        raise UsageError("`connect` comes first: tunnel connect NAME LOCALPORT [options]")
     if len(words) > 2:
         raise UsageError(f"unrecognized arguments: {' '.join(words[2:])}; see `tunnel --help`")
     given.upstream, given.protocol = [*words, "", ""][:2]
     wishes = Wishes(**{name: getattr(given, name) for name in Wishes.__dataclass_fields__})
-    telling = "json" if given.json else "quiet" if given.quiet else ""
+    telling = telling_of(given)
     if words:
         return Arguments(wishes, telling, given.verbose)
     config = given.config or ""
     _check_wishes_for_all(wishes, config or FILE_NAME)
     return Arguments(wishes, telling, given.verbose, config, names)
+
+
+def telling_of(given: argparse.Namespace) -> str:
+    """How to tell, as `add_telling` has it."""
+    return "json" if given.json else "quiet" if given.quiet else ""
 
 
 def _check_wishes_for_all(wishes: Wishes, file: str) -> None:
@@ -265,7 +304,7 @@ def _check_wishes_for_all(wishes: Wishes, file: str) -> None:
 
 
 def display_for(
-    reactor: Any, config: ClientConfig, arguments: Arguments, environ: Mapping[str, str]
+    reactor: Any, config: ClientConfig, telling: str, verbose: bool, environ: Mapping[str, str]
 ) -> Display:
     """The way of telling that was asked for, or that suits standard output."""
 
@@ -273,11 +312,11 @@ def display_for(
         reactor.callFromThread(reactor.stop)
 
     output = SteadyOutput(sys.stdout.fileno(), sys.stdout.encoding, nobody_reads)
-    if arguments.telling == "json":
+    if telling == "json":
         return JsonDisplay(reactor, config, output)
-    if arguments.telling == "quiet":
+    if telling == "quiet":
         return QuietDisplay(reactor, config, output)
-    if output.isatty() and not arguments.verbose:
+    if output.isatty() and not verbose:
         # rich takes a while to load, and is of no use elsewhere.
         from inletspy.client.live import LiveDisplay, can_be_live
 
@@ -298,7 +337,9 @@ def _project(arguments: Arguments, environ: Mapping[str, str]) -> Project:
     return Project(path, arguments.names)
 
 
-async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
+def asking(reactor: Any, environ: Mapping[str, str]) -> AskPlatform:
+    """What asks a platform's backend where the server is."""
+
     async def ask(backend: str, token: str) -> Access:
         # Loaded where it is needed only: it takes as long as all the rest.
         from inletspy.client.platform import agent_for, ask_platform
@@ -306,14 +347,24 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
         agent = agent_for(reactor, backend, environ)
         return await ask_platform(agent, reactor, backend, token)
 
+    return ask
+
+
+def warn_if_insecure(config: ClientConfig) -> None:
+    """Say that the server is not verified."""
+    if config.insecure:
+        print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
+
+
+async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
+    ask = asking(reactor, environ)
     project = None
     if arguments.config is None:
         config = await load(arguments.wishes, environ, ask)
     else:
         project = _project(arguments, environ)
         config = await project.load(arguments.wishes, environ, ask)
-    if config.insecure:
-        print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
+    warn_if_insecure(config)
     for flag, given in (
         ("--basic-auth", arguments.wishes.basic_auth),
         ("--bearer", arguments.wishes.bearer),
@@ -324,7 +375,7 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
                 file=sys.stderr,
             )
     try:
-        display = display_for(reactor, config, arguments, environ)
+        display = display_for(reactor, config, arguments.telling, arguments.verbose, environ)
         changes = None
         if project is not None:
             changes = ProjectChanges(reactor, project, config.services, display)
@@ -342,6 +393,10 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `tunnel`; returns the exit status, or leaves with it."""
     words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["connect"]:
+        from inletspy.client import connect  # which goes by the words here
+
+        return connect.main(words[1:])
     try:
         arguments = parse(words)
     except UsageError as error:

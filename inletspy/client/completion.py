@@ -23,18 +23,24 @@ _tunnel() {
         --proxy-protocol) COMPREPLY=($(compgen -W "v1 v2" -- "$word")); return ;;
         --completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")); return ;;
         --server) COMPREPLY=($(compgen -W "ws:// wss://" -- "$word")); return ;;
-        --name|--client-id|--remote-port|--basic-auth|--bearer|--allow|--deny) return ;;
+        --name|--client-id|--remote-port|--basic-auth|--bearer|--allow|--deny|--bind) return ;;
         --share-link) COMPREPLY=($(compgen -W "2h 1d 7d" -- "$word")); return ;;
     esac
-    if [[ $word == -* ]]; then
+    if [[ ${COMP_WORDS[1]} == connect ]] && ((COMP_CWORD > 1)); then
+        COMPREPLY=()
+        [[ $word == -* ]] && COMPREPLY=($(compgen -W "--bind --share-token-file --server \\
+            --token-file --client-id --json --quiet --insecure --verbose --help" -- "$word"))
+    elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "--config --server --token-file --name --client-id \\
-            --host-header --remote-port --proxy-protocol --allow --deny --basic-auth \\
+            --host-header --remote-port --proxy-protocol --private --allow --deny --basic-auth \\
             --basic-auth-file --bearer --bearer-file --private-http --share-link --json \\
             --quiet --insecure --verbose --completion --version --help" -- "$word"))
     elif [[ -n $file ]]; then
         COMPREPLY=($(compgen -W "$(sed -n \\
             's/^\\[services\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' "$file" 2>/dev/null)" -- "$word"))
-    elif ((COMP_CWORD > 1)) && [[ $before != -* ]]; then
+    elif ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -W "connect" -- "$word"))
+    elif [[ $before != -* ]]; then
         COMPREPLY=($(compgen -W "http tcp" -- "$word"))
     fi
 }
@@ -45,6 +51,22 @@ _ZSH: Final = """\
 #compdef tunnel
 # zsh: add to ~/.zshrc, after compinit: eval "$(tunnel --completion zsh)"
 _tunnel() {
+    if [[ $words[2] == connect ]] && ((CURRENT > 2)); then
+        _arguments \\
+            '--bind[address to listen on]:address:' \\
+            '--share-token-file[file that holds a share token]:file:_files' \\
+            '--server[control URL of the server]:URL:' \\
+            '--token-file[file that holds the token]:file:_files' \\
+            '--client-id[how the server lists this client]:id:' \\
+            '(--quiet)--json[one JSON object a line]' \\
+            '(--json)--quiet[only the local address]' \\
+            '--insecure[take any certificate of the server]' \\
+            '--verbose[show what goes on inside]' \\
+            '(- *)'{-h,--help}'[explain and exit]' \\
+            '2:private service:' \\
+            '3:local port:'
+        return
+    fi
     _arguments \\
         '--config[file with services]:file:_files' \\
         '--server[control URL of the server]:URL:' \\
@@ -54,6 +76,7 @@ _tunnel() {
         '--host-header[Host that the service sees]:host:(rewrite preserve)' \\
         '--remote-port[public port of a tcp tunnel]:port:' \\
         '--proxy-protocol[tell a tcp service the visitors]:version:(v1 v2)' \\
+        '--private[no public address, for tunnel connect]' \\
         '*--allow[where visitors may come from]:network:' \\
         '*--deny[where they may not come from]:network:' \\
         '*--basic-auth[ask visitors for name and password]:USER\\:PASSWORD:' \\
@@ -69,7 +92,7 @@ _tunnel() {
         '--completion[print a completion script]:shell:(bash zsh fish)' \\
         '(-)--version[print the version]' \\
         '(- *)'{-h,--help}'[explain and exit]' \\
-        '1:port, host\\:port or URL, or with --config a service:' \\
+        '1:port, host\\:port or URL, connect, or with --config a service:(connect)' \\
         '2:protocol:(http tcp)' \\
         '*:service:'
 }
@@ -79,7 +102,14 @@ compdef _tunnel tunnel
 _FISH: Final = """\
 # fish: tunnel --completion fish > ~/.config/fish/completions/tunnel.fish
 complete -c tunnel -f
-complete -c tunnel -n 'test (count (commandline -opc)) -ge 2' -a 'http tcp'
+complete -c tunnel -n 'test (count (commandline -opc)) -ge 2
+    and not __fish_seen_subcommand_from connect' -a 'http tcp'
+complete -c tunnel -n 'test (count (commandline -opc)) -eq 1' -a connect \\
+    -d 'reach a private service'
+complete -c tunnel -n '__fish_seen_subcommand_from connect' -l bind -x \\
+    -d 'address to listen on'
+complete -c tunnel -n '__fish_seen_subcommand_from connect' -l share-token-file -r -F \\
+    -d 'file that holds a share token'
 complete -c tunnel -l config -r -F -d 'file with services'
 complete -c tunnel -l server -x -d 'control URL of the server'
 complete -c tunnel -l token-file -r -F -d 'file that holds the token'
@@ -88,6 +118,7 @@ complete -c tunnel -l client-id -x -d 'how the server lists this client'
 complete -c tunnel -l host-header -x -a 'rewrite preserve' -d 'Host that the service sees'
 complete -c tunnel -l remote-port -x -d 'public port of a tcp tunnel'
 complete -c tunnel -l proxy-protocol -x -a 'v1 v2' -d 'tell a tcp service the visitors'
+complete -c tunnel -l private -d 'no public address, for tunnel connect'
 complete -c tunnel -l allow -x -d 'where visitors may come from'
 complete -c tunnel -l deny -x -d 'where they may not come from'
 complete -c tunnel -l basic-auth -x -d 'ask visitors for name and password'

@@ -18,7 +18,7 @@ from inletspy.errors import ProtocolViolation, Refused, UsageError
 from inletspy.policy.addresses import UpstreamAddress, parse_port
 from inletspy.policy.durations import parse_duration
 from inletspy.policy.links import LONGEST_LINK
-from inletspy.policy.names import check_hostname
+from inletspy.policy.names import check_hostname, check_label
 from inletspy.policy.visits import VisitRule
 from inletspy.wire.control import Hello, ServiceOffer
 from inletspy.wire.proxy import PROXY_VERSIONS
@@ -65,6 +65,7 @@ class Wishes:
         deny: those that they may not come from.
         private_http: whether visitors need a share link.
         share_link: how long a link is to last that is made at the start; empty for none.
+        private: whether only the owner's other clients are to reach it.
         insecure: take any certificate of the server's.
     """
 
@@ -85,6 +86,7 @@ class Wishes:
     deny: tuple[str, ...] = ()
     private_http: bool = False
     share_link: str = ""
+    private: bool = False
     insecure: bool = False
 
 
@@ -214,8 +216,8 @@ def check_hello(config: ClientConfig) -> None:
     Raises:
         UsageError: the client's id or a service is not well-formed.
     """
-    if config.link_seconds and not any(s.options.get("private") for s in config.services):
-        raise UsageError("--share-link is for a service that is private: --private-http")
+    if config.link_seconds and not any(s.has_links for s in config.services):
+        raise UsageError("--share-link is for a service with --private-http or --private")
     try:
         Hello.read(Hello(config.client_id, config.services).message())
     except (Refused, ProtocolViolation) as error:
@@ -273,10 +275,13 @@ def service_for(
     port = upstream.effective_port
     place = str(port) if upstream.host in LOOPBACK else f"{upstream.host}-{port}"
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
-    options = _visit_options(wishes, upstream)
+    private = _private_name(wishes, container, port) if wishes.private else ""
+    options = {} if private else _visit_options(wishes, upstream)
     if upstream.scheme == "tcp":
-        if wishes.name:
-            raise WishError("name", "is for http; a tcp tunnel has a port (remote-port)")
+        if wishes.name and not private:
+            raise WishError(
+                "name", "is for http or --private; a tcp tunnel has a port (remote-port)"
+            )
         if wishes.host_header != "preserve":
             raise WishError("host_header", "is for http; a tcp tunnel sends no headers")
         if wishes.proxy_protocol not in ("", *PROXY_VERSIONS):
@@ -284,7 +289,12 @@ def service_for(
         if wishes.proxy_protocol:
             options["proxy_protocol"] = wishes.proxy_protocol
         return ServiceOffer(
-            name, "tcp", str(upstream), remote_port=wishes.remote_port, options=options
+            name,
+            "tcp",
+            str(upstream),
+            remote_port=wishes.remote_port,
+            options=options,
+            private=private,
         )
     if wishes.remote_port:
         raise WishError("remote_port", "is for tcp; an http tunnel has a name")
@@ -300,6 +310,8 @@ def service_for(
         raise WishError(
             "host_header", f"{wishes.host_header!r} is neither rewrite nor preserve nor a host"
         )
+    if private:
+        return ServiceOffer(name, "http", str(upstream), private=private)
     try:
         hostname = check_hostname(wishes.name) if wishes.name else f"{container}-{port}"
     except ValueError as error:
@@ -360,6 +372,21 @@ def _read_link_seconds(wishes: Wishes) -> int:
     if seconds > LONGEST_LINK:
         raise UsageError(f"--share-link: a link may last {LONGEST_LINK // 86400} days at most")
     return seconds
+
+
+def _private_name(wishes: Wishes, container: str, port: int) -> str:
+    """What a private service is called."""
+    if wishes.remote_port:
+        raise WishError("remote_port", "is for public tunnels; a private one has no public port")
+    if wishes.host_header != "preserve":
+        raise WishError("host_header", "is for public tunnels; a private one changes no headers")
+    for wish in VISIT_WISHES:
+        if getattr(wishes, wish):
+            raise WishError(wish, "is for public tunnels; a private one has no visitors")
+    try:
+        return check_label(wishes.name or f"{container}-{port}")
+    except ValueError as error:
+        raise WishError("name", str(error)) from error
 
 
 # -- who this is -----------------------------------------------------------------------

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from inletspy.client.agent import Agent, Observer
 from inletspy.client.offers import Offers
 from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy, proxy_for
+from inletspy.client.reach import Reach
 from inletspy.client.relay import Relay
 from inletspy.client.server import ServerAddress
 from inletspy.errors import Code, Refused, ServerUnreachable
@@ -64,6 +65,7 @@ class Dialer:
         protocol: `native`, or `inlets` for a stock server.
         proxy: an HTTP proxy on the way; None for none.
         insecure: do not verify the server's certificate.
+        reach: the private service that this client reaches; None for one that serves.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Dialer:
         protocol: str = "native",
         proxy: ProxyAddress | None = None,
         insecure: bool = False,
+        reach: Reach | None = None,
     ) -> None:
         self._reactor = reactor
         self._server = server
@@ -90,6 +93,7 @@ class Dialer:
         self._native = protocol == "native"
         self._proxy = proxy
         self._insecure = insecure
+        self._reach = reach
         self._relay = Relay(reactor)
         #: Stays the same for the life of the process, as a stock client's does.
         self._inlets_id = secrets.token_hex(16)
@@ -213,6 +217,7 @@ class Dialer:
             self._resume,
             lambda refusal, reason: ended.callback((refusal, reason)),
             derived=self._derived,
+            reach=self._reach,
         )
         link = await self._wait(self._connect())
         if link is None:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred, succeed
+
 from inletspy.client.config import ClientConfig
 from inletspy.client.output import SteadyOutput
 from inletspy.client.project import in_keys
@@ -23,6 +25,7 @@ from inletspy.client.requests import Exchange, RequestFollower
 from inletspy.client.watch import UpstreamWatch, look
 from inletspy.errors import Refused
 from inletspy.policy.addresses import UpstreamAddress
+from inletspy.policy.private import PRIVATE
 from inletspy.wire.control import Grant, ServiceOffer, ShareLink
 
 __all__ = ["Display", "JsonDisplay", "LinesDisplay", "QuietDisplay", "printable"]
@@ -42,6 +45,16 @@ def printable(text: str | bytes) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def is_reached(offer: ServiceOffer) -> bool:
+    """Whether it stands for the private service of another client that this one reaches."""
+    return offer.upstream.startswith(PRIVATE)
+
+
+def way_to(offer: ServiceOffer) -> str:
+    """What a person types elsewhere to reach a private service."""
+    return f"tunnel connect {offer.private} LOCALPORT"
 
 
 class Display:
@@ -73,10 +86,15 @@ class Display:
     def _watch(self, offer: ServiceOffer) -> UpstreamWatch:
         return UpstreamWatch(
             self.reactor,
-            partial(look, self.reactor, UpstreamAddress.parse(offer.upstream)),
+            partial(self._look, offer),
             partial(self._upstream_down, offer),
             partial(self.show_upstream_up, offer),
         )
+
+    def _look(self, offer: ServiceOffer) -> Deferred[None]:
+        if is_reached(offer):
+            return succeed(None)  # only the server knows
+        return look(self.reactor, UpstreamAddress.parse(offer.upstream))
 
     def start(self) -> None:
         """Begin: look whether the upstreams listen."""
@@ -204,8 +222,9 @@ class Display:
         self.show_notice(text)
 
     def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
-        """A share link, and when it ends, in seconds since the epoch."""
-        self.show_notice(f"share link, good until {_for_people(expires)}: {url}")
+        """A share link or token, and when it ends, in seconds since the epoch."""
+        what = f"share token for `{way_to(offer)}`" if offer.private else "share link"
+        self.show_notice(f"{what}, good until {_for_people(expires)}: {url}")
 
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """Nothing listens on the upstream: `text` tells so, `reason` alone says why."""
@@ -229,7 +248,7 @@ class Display:
         """Have share links made for all private services; False if there are none."""
         asked = False
         for name, offer in self.offers.items():
-            if offer.options.get("private"):
+            if offer.has_links:
                 asked |= self.link_source(name, self.config.link_seconds or LINK_SECONDS)
         return asked
 
@@ -290,6 +309,8 @@ class LinesDisplay(Display):
     def show_added(self, offer: ServiceOffer) -> None:
         """See `Display`."""
         self._say(f"{self.addresses[offer.name]} -> {offer.upstream}{self._name(offer)}")
+        if offer.private:
+            self._say(f"private: {way_to(offer)}")
 
     def show_removed(self, offer: ServiceOffer, replaced: bool) -> None:
         """See `Display`."""
@@ -330,7 +351,8 @@ class LinesDisplay(Display):
 
     def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
         """See `Display`."""
-        self._say(f"link: {url} (good until {_for_people(expires)}){self._name(offer)}")
+        what = "token" if offer.private else "link"
+        self._say(f"{what}: {url} (good until {_for_people(expires)}){self._name(offer)}")
 
     def show_upstream_down(self, offer: ServiceOffer, text: str, reason: str) -> None:
         """See `Display`."""
@@ -407,8 +429,9 @@ class JsonDisplay(Display):
     `upstream_ready` has `service` and `upstream`; `service_added` has `service`,
     `protocol`, `upstream` and `public_url`, `service_removed` has `service`,
     `service_refused` has `service`, `code` and `message`; `share_link` has `service`,
-    `url` and `expires` (as `time`); `config_error`, `notice` and
-    `hint` have `message`.
+    `url` and `expires` (as `time`), `share_token` `token` in place of `url`;
+    `config_error`, `notice` and `hint` have `message`. Where a private service of another
+    client is reached, there is `local_address` in place of `public_url`.
     """
 
     def show_ready(self) -> None:
@@ -434,7 +457,10 @@ class JsonDisplay(Display):
     def show_link(self, offer: ServiceOffer, url: str, expires: int) -> None:
         """See `Display`."""
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
-        self._tell("share_link", service=offer.name, url=url, expires=until)
+        if offer.private:
+            self._tell("share_token", service=offer.name, token=url, expires=until)
+        else:
+            self._tell("share_link", service=offer.name, url=url, expires=until)
 
     def show_added(self, offer: ServiceOffer) -> None:
         """See `Display`."""
@@ -492,7 +518,7 @@ class JsonDisplay(Display):
         return {
             "protocol": offer.proto,
             "upstream": offer.upstream,
-            "public_url": self.addresses[offer.name],
+            "local_address" if is_reached(offer) else "public_url": self.addresses[offer.name],
         }
 
     def _tell(self, event: str, **fields: Any) -> None:

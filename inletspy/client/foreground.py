@@ -20,6 +20,7 @@ from inletspy.client.changes import ProjectChanges
 from inletspy.client.config import ClientConfig
 from inletspy.client.dialer import Dialer, ServerAddress, proxy_for
 from inletspy.client.display import Display, json_line, printable
+from inletspy.client.reach import Reach
 from inletspy.errors import Refused, ServerUnreachable, StartError, UsageError
 from inletspy.tunnel.endpoint import quicken
 
@@ -106,6 +107,7 @@ async def carry(
     protocol: Literal["native", "inlets"] = "native",
     patient: bool = False,
     changes: ProjectChanges | None = None,
+    reach: Reach | None = None,
 ) -> None:
     """Carry a tunnel until the program is told to end.
 
@@ -117,6 +119,7 @@ async def carry(
         protocol: what is spoken with the server.
         patient: whether to wait for a server that can't be reached at the start.
         changes: the file to follow meanwhile; None for none.
+        reach: the private service that is reached in place of serving any; None for none.
 
     Raises:
         UsageError: the server's address is none.
@@ -137,12 +140,13 @@ async def carry(
                 server,
                 config.token,
                 config.client_id,
-                config.services,
+                config.services if reach is None else (),
                 display,
                 derived=config.derived,
                 protocol=protocol,
                 proxy=proxy,
                 insecure=config.insecure,
+                reach=reach,
             )
             ending.stops = dialer.stop
             if changes is not None:

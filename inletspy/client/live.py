@@ -23,7 +23,7 @@ from rich.text import Text
 from twisted.internet.task import LoopingCall
 
 from inletspy.client.config import ClientConfig
-from inletspy.client.display import Display, printable
+from inletspy.client.display import Display, printable, way_to
 from inletspy.client.output import SteadyOutput
 from inletspy.client.requests import Exchange
 from inletspy.wire.control import ServiceOffer
@@ -211,12 +211,16 @@ class LiveDisplay(Display):
         if not typed:
             self._keyboard = None  # the terminal is gone
         elif b"s" in typed.lower() and not self.ask_for_links():
-            why = "not connected just now" if self._has_private else "--private-http is not set"
+            why = (
+                "not connected just now"
+                if self._has_private
+                else "no service has --private-http or --private"
+            )
             self.show_notice(f"no share link: {why}")
 
     @property
     def _has_private(self) -> bool:
-        return any(offer.options.get("private") for offer in self.offers.values())
+        return any(offer.has_links for offer in self.offers.values())
 
     # -- drawing
 
@@ -263,6 +267,8 @@ class LiveDisplay(Display):
     def _add_service(self, facts: Table, offer: ServiceOffer) -> None:
         name = offer.name
         address = Text(self.addresses.get(name, "…"), style="bold cyan")
+        if offer.private and name in self.addresses:
+            address = Text(f"private: {way_to(offer)}", style="bold cyan")
         if name in self._refusals:
             facts.add_row(name, Text(f"refused: {self._refusals[name]}", style="red"))
         elif self.config.file:

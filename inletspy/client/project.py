@@ -29,6 +29,7 @@ from inletspy.client.config import (
 from inletspy.client.tomlfile import Form, TomlFile
 from inletspy.client.visitors import ENVIRONMENT
 from inletspy.errors import ProtocolViolation, Refused, UsageError
+from inletspy.policy.private import PRIVATE
 from inletspy.wire.control import ServiceOffer
 
 __all__ = ["FILE_NAME", "SERVICE_KEYS", "Key", "Project", "find_project", "in_keys"]
@@ -63,6 +64,7 @@ SERVICE_KEYS: Final = {
     "basic-auth-file": Key("a file", wish="basic_auth_file", is_path=True),
     "bearer-file": Key("a file", wish="bearer_file", is_path=True),
     "private-http": Key("true or false", (bool,), wish="private_http"),
+    "private": Key("true or false", (bool,), wish="private"),
 }
 _KEYS_OF_WISHES: Final = {known.wish: key for key, known in SERVICE_KEYS.items()}
 
@@ -263,10 +265,11 @@ def _check_distinct(file: TomlFile, offers: Iterable[ServiceOffer]) -> None:
     """Refuse two services with one name or port, which only one of them could have."""
     seen: dict[object, str] = {}
     for offer in offers:
-        place = offer.hostname or offer.remote_port
+        private = f"{PRIVATE}{offer.private}" if offer.private else ""
+        place = offer.hostname or private or offer.remote_port
         if not place:
             continue
-        key = "hostname" if offer.hostname else "remote-port"
+        key = "remote-port" if place == offer.remote_port else "hostname"
         if place in seen:
             line = file.line("services", seen[place])
             raise file.fault(

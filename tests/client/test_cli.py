@@ -32,6 +32,10 @@ class ParseTests(SynchronousTestCase):
             ),
             ("3000 --quiet --name shop", Arguments(Wishes("3000", name="shop"), "quiet")),
             ("3000 --insecure --verbose", Arguments(Wishes("3000", insecure=True), verbose=True)),
+            (
+                "5432 tcp --private --name db",
+                Arguments(Wishes("5432", "tcp", name="db", private=True)),
+            ),
             ("-1", Arguments(Wishes("-1"))),
             ("", Arguments(Wishes(""), config="")),
             ("--quiet", Arguments(Wishes(""), "quiet", config="")),
@@ -89,6 +93,8 @@ class ParseTests(SynchronousTestCase):
             ("--config=", "no file's name"),
             ("--name x", "--name is for one service: give its PORT, or set hostname in inletspy.t"),
             ("--config f --remote-port 1 web", "set remote-port in f"),
+            ("--json connect db 5432", "`connect` comes first"),
+            ("--config f --private", "set private in f"),
             ("--config f --host-header rewrite", "set host-header in f"),
             ("--config f --proxy-protocol v1", "set proxy-protocol in f"),
         ):

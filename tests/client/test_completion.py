@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from inletspy.client.cli import parser
+from inletspy.client import cli, connect
 from inletspy.client.completion import SCRIPTS
 
 
@@ -17,7 +17,8 @@ class CompletionTests(SynchronousTestCase):
     def test_no_option_is_missing(self) -> None:
         options = {
             option.lstrip("-")
-            for action in parser()._actions
+            for parser in (cli.parser(), connect.parser())
+            for action in parser._actions
             for option in action.option_strings
             if option.startswith("--")
         }
@@ -60,6 +61,10 @@ COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _tunnel; printf '%s\\n' "${{COMP
         Path(file).write_text("[services.web]\n#[services.x]\n[services.db] # y\nupstream = 1\n")
         for words, offered in (
             (("--na",), ["--name"]),
+            (("c",), ["connect"]),
+            (("connect", "db", "0", "--b"), ["--bind"]),
+            (("connect", "db", "0", "--n"), []),
+            (("connect", "d"), []),
             (("3000", "t"), ["tcp"]),
             (("3000", ""), ["http", "tcp"]),
             (("3000", "--host-header", "re"), ["rewrite"]),

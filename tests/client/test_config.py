@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -151,6 +152,30 @@ class Loading(TestCase):
                 WishError, self.load, Wishes("5432", "tcp", proxy_protocol=version)
             )
             self.assertIn("is neither v1 nor v2", str(error))
+
+    def test_private(self) -> None:
+        for upstream, protocol, typed, name in (
+            ("5432", "tcp", "", "c0ffee-5432"),
+            ("5432", "tcp", "Db", "db"),
+            ("3000", "", "web", "web"),
+            ("3000", "", "", "c0ffee-3000"),
+        ):
+            [service] = self.load(Wishes(upstream, protocol, name=typed, private=True)).services
+            self.assertEqual((service.private, service.hostname), (name, ""))
+            self.assertEqual(service.options, {})
+        wishes = Wishes("5432", "tcp", private=True, proxy_protocol="v2")
+        self.assertEqual(self.load(wishes).services[0].options, {"proxy_protocol": "v2"})
+
+    def test_private_and_public(self) -> None:
+        for wishes, fault in (
+            (Wishes("5432", "tcp", remote_port=30000), "--remote-port: is for public tunnels"),
+            (Wishes("3000", host_header="rewrite"), "--host-header: is for public tunnels"),
+            (Wishes("3000", name="a.b"), "--name: 'a.b' is no name"),
+            (Wishes("3000", allow=("127.0.0.1",)), "--allow: is for public tunnels"),
+            (Wishes("3000", private_http=True), "--private-http: is for public tunnels"),
+        ):
+            error = self.assertRaises(WishError, self.load, replace(wishes, private=True))
+            self.assertIn(fault, str(error))
 
     def test_client_id(self) -> None:
         self.assertEqual(self.load(Wishes("3000")).client_id, "c0ffee")

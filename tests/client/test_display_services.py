@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,81 @@ class SeveralTestCase(Showing):
         self.display.change_failed("inletspy.toml:3: nonsense")
         self.display.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class PrivateTestCase(Showing):
+    """A private service, at the client that has it and at one that reaches it."""
+
+    def serve(self) -> list[str]:
+        offer = ServiceOffer("5432", "tcp", "tcp://localhost:5432", private="db")
+        display = self.show(replace(CONFIG, services=(offer,)))
+        display.start()
+        display.ready([Grant("5432", 1, "private:db")])
+        display.stop()
+        return self.output.lines
+
+    def reach(self) -> list[str]:
+        offer = ServiceOffer("db", "tcp", "private:db")
+        display = self.show(replace(CONFIG, services=(offer,)))
+        display.start()
+        display.ready([Grant("db", 1, "127.0.0.1:5433")])
+        display.notice("a connection to db failed: \x1b")
+        display.disconnected("gone", 1.0)
+        display.ready([Grant("db", 1, "127.0.0.1:5433")])
+        display.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return self.output.lines
+
+
+class PrivateLinesTests(PrivateTestCase):
+    kind = LinesDisplay
+
+    def test_both_sides(self) -> None:
+        self.assertEqual(
+            self.serve(),
+            ["private:db -> tcp://localhost:5432", "private: tunnel connect db LOCALPORT"],
+        )
+
+    def test_connecting(self) -> None:
+        self.assertEqual(
+            self.reach(),
+            [
+                "127.0.0.1:5433 -> private:db",
+                "notice: a connection to db failed: \\x1b",
+                "disconnected: gone; trying again",
+                "reconnected: the tunnel is up again",
+            ],
+        )
+
+
+class PrivateQuietTests(PrivateTestCase):
+    kind = QuietDisplay
+
+    def test_serving(self) -> None:
+        self.assertEqual(self.serve(), ["private:db"])
+
+    def test_connecting(self) -> None:
+        self.assertEqual(self.reach(), ["127.0.0.1:5433"])
+
+
+class PrivateJsonTests(PrivateTestCase):
+    kind = JsonDisplay
+
+    def test_serving(self) -> None:
+        (ready,) = map(json.loads, self.serve())
+        self.assertEqual(
+            (ready["public_url"], ready["upstream"]), ("private:db", "tcp://localhost:5432")
+        )
+
+    def test_connecting(self) -> None:
+        events = list(map(json.loads, self.reach()))
+        self.assertEqual(
+            [event["event"] for event in events], ["ready", "notice", "disconnected", "reconnected"]
+        )
+        self.assertEqual(
+            (events[0]["local_address"], events[0]["upstream"]), ("127.0.0.1:5433", "private:db")
+        )
+        self.assertNotIn("public_url", events[0])
 
 
 class LinesTests(SeveralTestCase):

@@ -117,8 +117,21 @@ class CarryTests(TestCase):
         self.assertEqual(dialer.arguments, ("s3cret", "c0ffee", CONFIG.services, self.display))
         self.assertEqual(
             dialer.options,
-            {"derived": False, "protocol": "inlets", "proxy": None, "insecure": False},
+            {
+                "derived": False,
+                "protocol": "inlets",
+                "proxy": None,
+                "insecure": False,
+                "reach": None,
+            },
         )
+
+    def test_one_that_reaches_serves_nothing(self) -> None:
+        reach: Any = object()
+        self.carry(reach=reach)
+        [dialer] = self.dialers
+        self.assertEqual(dialer.arguments[2], ())
+        self.assertIs(dialer.options["reach"], reach)
 
     def test_patience(self) -> None:
         carrying = self.carry(patient=True)

@@ -73,6 +73,27 @@ class LinkTests(SynchronousTestCase):
             },
         )
 
+    def test_share_token(self) -> None:
+        offer = ServiceOffer("5432", "tcp", "tcp://localhost:5432", private="db")
+        local = time.strftime("%Y-%m-%d %H:%M", time.localtime(END))
+        for kind, line in (
+            (LinesDisplay, f"token: ipys.x (good until {local})"),
+            (QuietDisplay, "ipys.x"),
+        ):
+            self.display(kind)
+            display = kind(Clock(), replace(CONFIG, services=(offer,)), self.output.steady)
+            display.link_source = self.ask
+            self.assertTrue(display.ask_for_links())
+            self.assertEqual(self.asked, [("5432", 7200)])
+            display.shared(ShareLink("5432", "ipys.x", END))
+            self.assertEqual(self.output.lines, [line])
+        self.display(JsonDisplay)
+        told = JsonDisplay(Clock(), replace(CONFIG, services=(offer,)), self.output.steady)
+        told.shared(ShareLink("5432", "ipys.x", END))
+        (event,) = map(json.loads, self.output.lines)
+        self.assertEqual((event["event"], event["token"]), ("share_token", "ipys.x"))
+        self.assertNotIn("url", event)
+
     def test_a_server_controls_nothing(self) -> None:
         for kind in (LinesDisplay, QuietDisplay, JsonDisplay):
             display = self.display(kind)

@@ -144,7 +144,7 @@ class LiveTests(TestCase):
         self.press(b"s")
         await self.draw(display)
         seen = CONTROL.sub("", await self.end(display))
-        self.assertIn("no share link: --private-http is not set", seen)
+        self.assertIn("no share link: no service has --private-http", seen)
         self.assertNotIn("s makes", seen)
 
     async def test_keys_are_not_for_a_program_in_the_background(self) -> None:

@@ -74,6 +74,10 @@ class ServicesTests(ProjectTestCase):
             proxy-protocol = "v2"
             [services.ssh]
             upstream = "tcp://localhost:22"
+            [services.cache]
+            upstream = "tcp://localhost:6379"
+            hostname = "cache"
+            private = true
             """
         )
         self.assertEqual(config.file, str(self.path))
@@ -102,6 +106,7 @@ class ServicesTests(ProjectTestCase):
                     options={"proxy_protocol": "v2"},
                 ),
                 ServiceOffer("ssh", "tcp", "tcp://localhost:22"),
+                ServiceOffer("cache", "tcp", "tcp://localhost:6379", private="cache"),
             ),
         )
 
@@ -171,6 +176,13 @@ class ServicesTests(ProjectTestCase):
             ("[services]\n\nweb = 1", ":3: web is no table; expected a table like [services.web]"),
             (f"{WEB}x = 1", ":3: unknown key 'x' in [services.web]; known: upstream, proto, "),
             (f"{WEB}[services.b]", ":3: b has no upstream; expected a port, HOST:PORT or a URL"),
+            (f"{WEB}private = 1", ":3: private is a number in [services.web]; expected true or"),
+            (f"{WEB}private = true\nremote-port = 1", ":4: remote-port is for public tunnels"),
+            (
+                f"{WEB}private = true\n[services.b]\nupstream = 1\nprivate = true\n"
+                'hostname = "c0ffee-3000"',
+                ":7: b has the hostname private:c0ffee-3000, which web (line 1) has, too",
+            ),
             ("[services.web]\nupstream = true", ":2: upstream is true or false in"),
             ("[services.web]\nupstream = 70000", ":2: '70000' is no port"),
             ("[services.web]\nupstream = -1", ":2: '-1' is no port"),
@@ -226,7 +238,9 @@ class ServicesTests(ProjectTestCase):
         config = self.load(sample)
         self.assertEqual((config.server, config.token)[1], "secret-of-the-sample")
         self.assertEqual(config.server, tomllib.loads(sample)["server"])
-        self.assertEqual([o.name for o in config.services], ["web", "dev", "draft", "db", "mail"])
+        self.assertEqual(
+            [o.name for o in config.services], ["web", "dev", "draft", "db", "cache", "mail"]
+        )
 
     def test_advice_of_servers(self) -> None:
         self.assertEqual(

@@ -135,7 +135,10 @@ class VisitTests(SynchronousTestCase):
             ({"allow": ("",)}, "--allow: '' is no address or network"),
             ({"deny": ("a\nb",)}, "--deny: 'a\\nb' is no address or network"),
             ({"allow": ("10.0.0.1",) * 65}, "64 items"),
-            ({"share_link": "2h"}, "--share-link is for a service that is private"),
+            (
+                {"share_link": "2h"},
+                "--share-link is for a service with --private-http or --private",
+            ),
             ({"share_link": "2", "private_http": True}, "--share-link: '2' is no span of time"),
             ({"share_link": "91d", "private_http": True}, "90 days at most"),
         )
