@@ -84,7 +84,9 @@ def _count(value: float) -> int:
 
 
 def _count_or_none(value: float) -> int:
-    return _count(value) if value else 0
+    if value < 0 or value != int(value):
+        raise ValueError("must be a whole number from 0, which stands for any")
+    return int(value)
 
 
 def _limits(defaults: Limits) -> Callable[[Any], Limits]:

@@ -102,6 +102,8 @@ class SettingsTests(SynchronousTestCase):
             self.assertWrong("heartbeat_seconds", text)
         for text in ("0", "-1", "0.5", "1.5"):
             self.assertWrong("services_per_session", text, "a whole number above 0")
+        for text in ("-1", "0.5"):
+            self.assertWrong("wrong_tokens_per_address", text, "a whole number from 0")
         for text in ("0", "-1"):
             self.assertWrong("body_idle_seconds", text, "above 0")
         self.assertWrong("name_lease_seconds", "-1", "not be below 0")

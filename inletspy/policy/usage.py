@@ -98,8 +98,12 @@ class Usage:
             or self._connections.full_at > self._now()
         )
 
-    def _too_many_streams(self) -> None:
-        self._note("streams", "no more streams at once")
+    def _too_many_streams(self, together: bool) -> None:
+        if together:
+            self._note("streams", f"{_many(self.streams.most, 'stream')} at once")
+        else:
+            line = f"a client of {self.who} has as many streams as one may"
+            self._refusals.note("streams_per_session", line, self.who)
 
     def _over(self, limit: str, what: str, remedy: str, wait: float = 0.0) -> OverLimit:
         self._note(limit, what)

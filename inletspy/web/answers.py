@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.web.resource import Resource
@@ -112,7 +113,8 @@ class JsonResource(Resource):
         try:
             answer = self._answer(request)
         except Problem as problem:
-            request.setResponseCode(problem.status)
+            # Not every version of twisted.web has a phrase for each.
+            request.setResponseCode(problem.status, HTTPStatus(problem.status).phrase.encode())
             for name, value in problem.headers.items():
                 request.setHeader(name, value)
             answer = self.error_body(problem)

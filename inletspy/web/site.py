@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.server import Site
 
 from inletspy.interfaces import IAccounts, ISettings
+from inletspy.policy.sources import block_of
 from inletspy.web.access import Access, Authenticate
 from inletspy.web.answers import NotFound
 from inletspy.web.api import ConfigurationResource, OwnTunnelsResource, ServerUrl
@@ -106,4 +107,4 @@ class StatusSite(Site):
 
 def _host(peer: IAddress | None) -> str:
     """What connections are counted by; all of a UNIX socket are one peer."""
-    return str(getattr(peer, "host", ""))
+    return block_of(str(getattr(peer, "host", "")))

@@ -47,12 +47,13 @@ class StreamCount:
     Attributes:
         count: how many there are.
         most: how many there may be; 0 for any number.
-        full: is called when there would be more.
+        full: is called when there would be more; with False where only one of the muxes
+            has as many as it may.
     """
 
     __slots__ = ("count", "full", "most")
 
-    def __init__(self, full: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, full: Callable[[bool], None] = lambda together: None) -> None:
         self.count = 0
         self.most = 0
         self.full = full
@@ -275,8 +276,9 @@ class Mux:
         if self._lost is not None:
             raise StreamReset(self._lost.code, self._lost.reason)
         together = self.together
-        if len(self.streams) >= self.max_streams or 0 < together.most <= together.count:
-            together.full()
+        over = 0 < together.most <= together.count
+        if over or len(self.streams) >= self.max_streams:
+            together.full(over)
             raise StreamReset(ResetCode.LIMIT, "too many streams")
         self.streams[stream.id] = stream
         together.count += 1

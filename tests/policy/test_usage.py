@@ -134,16 +134,20 @@ class UsageTests(SynchronousTestCase):
         for _ in range(3):
             self.assertOver(self.usage.take_session, "b")
             self.usage.take_connection()
-        self.usage.streams.full()
+        self.usage.streams.most = 7
+        self.usage.streams.full(True)
+        self.usage.streams.full(False)
         self.assertEqual(
-            self.refusals.counts, {"sessions": 3, "connections_per_second": 2, "streams": 1}
+            self.refusals.counts,
+            {"sessions": 3, "connections_per_second": 2, "streams": 1, "streams_per_session": 1},
         )
         self.assertEqual(
             self.told,
             [
                 "alice may have 1 client at once, and wants more",
                 "alice may have 0.01 visitors a second, and wants more",
-                "alice may have no more streams at once, and wants more",
+                "alice may have 7 streams at once, and wants more",
+                "a client of alice has as many streams as one may",
             ],
         )
 

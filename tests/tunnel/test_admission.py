@@ -636,7 +636,7 @@ class SettingsTests(AdmissionTestCase):
             self.plane.admission.snapshot(),
             {
                 **counts,
-                "refused": {"streams": 2},
+                "refused": {"streams_per_session": 2},
                 "usage": [{"of": "the shared token", **counts}],
             },
         )

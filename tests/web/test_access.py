@@ -53,6 +53,7 @@ class TokenTests(TestCase):
         self.port = StatusPort(authenticate=authenticate)
         answer = self.ask("Bearer wrong")
         self.assertEqual((answer.status, answer.headers["Retry-After"]), (429, "7"))
+        self.assertTrue(answer.raw.startswith(b"HTTP/1.1 429 Too Many Requests\r\n"), answer.raw)
         self.assertEqual(answer.json["error"], "Too many wrong tokens")
         self.assertEqual(self.ask().status, 401)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.address import IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -275,3 +276,9 @@ class ConnectionCountTests(TestCase):
         self.assertIsNotNone(port.site.buildProtocol(LOCAL))
         channels[0].connectionLost(Failure(ConnectionDone()))
         self.assertIsNotNone(port.site.buildProtocol(STRANGER))
+
+    def test_a_subscriber_of_ipv6_is_one_address(self) -> None:
+        port = StatusPort(connections_per_address=1)
+        port.connect(IPv6Address("TCP", "2001:db8::1", 1))
+        self.assertIsNone(port.site.buildProtocol(IPv6Address("TCP", "2001:db8::2", 1)))
+        self.assertIsNotNone(port.site.buildProtocol(IPv6Address("TCP", "2001:db8:0:1::1", 1)))

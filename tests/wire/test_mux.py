@@ -96,14 +96,14 @@ class SharedTests(Base):
         self.open()
 
     def test_no_more_streams_than_several_muxes_may_have_together(self) -> None:
-        refused: list[None] = []
-        together = StreamCount(lambda: refused.append(None))
+        refused: list[bool] = []
+        together = StreamCount(refused.append)
         together.most = together.count = 2
         first, second = self.open(), self.open()
         self.server.mux.count_with(together)
         self.assertEqual(together.count, 4)
         error = self.assertRaises(StreamReset, self.open)
-        self.assertEqual((error.code, len(refused)), (ResetCode.LIMIT, 1))
+        self.assertEqual((error.code, refused), (ResetCode.LIMIT, [True]))
         first.reset()
         first.reset()
         self.assertEqual(together.count, 3)
@@ -111,7 +111,9 @@ class SharedTests(Base):
         self.open()
         together.most = 0
         self.open()
-        self.assertEqual((together.count, len(refused)), (5, 1))
+        self.server.mux.max_streams = 3
+        self.assertRaises(StreamReset, self.open)
+        self.assertEqual((together.count, refused), (5, [True, False]))
         second.finish()
         self.server.mux.lost(StreamReset(ResetCode.CANCELLED))
         self.assertEqual(together.count, 2)
