@@ -103,6 +103,7 @@ class Code(enum.Enum):
     INVALID = "invalid"
     REPLACED = "replaced"
     NO_SUCH_SERVICE = "no_such_service"
+    CLOSED = "closed"
 
     @property
     def close_code(self) -> int:

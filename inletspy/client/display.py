@@ -148,7 +148,8 @@ class Display:
         self.show_added(self.offers[grant.name])
 
     def service_refused(self, error: Refused) -> None:
-        """A service was refused while the tunnel is up."""
+        """A service was refused while the tunnel is up, or is served no longer."""
+        self.addresses.pop(error.service, None)
         text = in_keys(printable(error.message))
         self.show_refused(self.offers[error.service], error.code.value, text)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from inletspy.errors import ProtocolViolation, Refused
+from inletspy.errors import Code, ProtocolViolation, Refused
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.wire.control import Grant, ServiceOffer
 
@@ -149,13 +149,27 @@ class Offers:
         self._settle()
 
     def refused(self, error: Refused) -> None:
-        """A service was refused on a session that is up."""
+        """A service was refused on a session that is up, or is served no longer."""
+        if error.code is Code.CLOSED:
+            self._closed(error)
+            return
         if error.service != self._asked:
             return  # what was removed while it was added is no longer waited for
         self._refused.add(error.service)
         if self._is_answered():
             self._observer.service_refused(error)
         self._settle()
+
+    def _closed(self, error: Refused) -> None:
+        """One that was granted is served no longer: do without it until it is wanted anew."""
+        name = error.service
+        served = self._announced.get(name)
+        is_up = served is not None and served in self._numbers.values()
+        if served is None or not is_up or self._wanted.get(name) != served.offer:
+            return  # it is to be removed anyway
+        self.removed(name)
+        del self._announced[name], self._wanted[name]
+        self._observer.service_refused(error)
 
     def removed(self, name: str) -> None:
         """No more streams come to the service that had the name."""

@@ -28,7 +28,7 @@ from inletspy.settings import Settings
 from inletspy.tunnel.grants import Grants, PublicAddress, PublicPorts
 from inletspy.tunnel.private import PrivateServices
 from inletspy.tunnel.session import Service, Session
-from inletspy.wire.control import Resume, ServiceOffer
+from inletspy.wire.control import Resume, ServiceOffer, error_message
 
 __all__ = ["Admission"]
 
@@ -211,6 +211,26 @@ class Admission:
                 del session.services[number]
                 self._grants.release(service)
                 self._observers.tell()
+
+    def close(self, id: str) -> bool:
+        """See `inletspy.interfaces.ITunnels`."""
+        for session in list(self.sessions.values()):
+            for service in list(session.services.values()):
+                if service.id == id and service.public_url:
+                    self._close(session, service)
+                    return True
+        return False
+
+    def _close(self, session: Session, service: Service) -> None:
+        why = Refused(Code.CLOSED, f"{service.public_url} was closed through the server's API")
+        _log.info("closed {public_url} as the API was asked to", public_url=service.public_url)
+        if len(session.services) == 1:
+            session.end(why)
+            return
+        name = service.offer.name
+        session.cut(service)
+        session.send_control({**error_message(why), "service": name})
+        self.remove_service(session, name)
 
     def client_id(self, credential: Credential, wanted: str, *, derived: bool) -> str:
         """What a client is called that comes with this credential; see `Accounts`."""

@@ -40,6 +40,7 @@ class Service:
     """One service of a session, as visitors reach it.
 
     Attributes:
+        id: what the API calls it; no other service ever has the same.
         session: whose it is.
         number: what OPEN frames call it.
         offer: as the client announced it.
@@ -62,6 +63,7 @@ class Service:
         offer: ServiceOffer,
         address: UpstreamAddress | None,
     ) -> None:
+        self.id = secrets.token_hex(8)
         self.session = session
         self.number = number
         self.offer = offer
@@ -112,6 +114,7 @@ class Service:
         """The service in the status API."""
         session = self.session
         row = {
+            "id": self.id,
             "hostname": self.hostname,
             "public_url": self.public_url,
             "upstream": self.offer.upstream,
@@ -318,6 +321,7 @@ class Session:
         if self.link is None or self.draining or self.services.get(service.number) is not service:
             raise ClientAway  # the number of a service that was removed may be another's
         stream = Stream(self.mux, self._later, service.offer.upstream)
+        stream.target = service
         if isinstance(self.mux, NativeMux):
             carried = self.mux.open(service.number, visitor, stream)
         else:
@@ -344,6 +348,13 @@ class Session:
     def notice(self, text: str) -> None:
         """Say something to the person at the client, where the protocol can."""
         self.send_control({"type": "notice", "message": text})
+
+    def cut(self, service: Service) -> None:
+        """End all streams to one of its services at once."""
+        for carried in list(self.mux.streams.values()):
+            stream = carried.events
+            if isinstance(stream, Stream) and stream.target is service:
+                stream.abortConnection()
 
     def send_control(self, message: dict[str, Any]) -> None:
         """Send a control message, where the protocol has such."""

@@ -71,6 +71,7 @@ class Stream:
         "_stream",
         "connected",
         "protocol",
+        "target",
     )
 
     disconnecting = False
@@ -83,6 +84,7 @@ class Stream:
     ) -> None:
         self.connected = True
         self.protocol: Any = None
+        self.target: object = None
         self._mux = mux
         self._later = later
         self._peer = peer

@@ -67,6 +67,31 @@ class OffersTests(SynchronousTestCase):
         self.assertEqual(self.told.events, [("added", "rest", f"http://rest.{DOMAIN}:8080")])
         self.assertEqual(offers.announced, (DB, API))
 
+    def test_closed_by_the_server(self) -> None:
+        offers = self.up(WEB, DB)
+        closed = Refused(Code.CLOSED, "it was closed", service="web")
+        offers.refused(closed)
+        self.assertEqual(self.told.events, [("refused", "web", "closed", "it was closed")])
+        self.assertIsNone(offers.numbered(1))
+        self.assertEqual((self.asked(), offers.announced), ([], (DB,)))
+        # Neither a new link nor the next change of others brings it back.
+        offers.lost()
+        self.assertEqual(offers.greeting(), (DB,))
+        self.welcome(offers)
+        self.assertEqual(self.asked(), [])
+        offers.want([WEB, DB])
+        self.assertEqual(self.asked(), [("add_service", "web")])
+
+    def test_closed_when_it_is_not_wanted_any_more(self) -> None:
+        offers = self.up(WEB, DB)
+        offers.want([replace(WEB, upstream="http://localhost:1"), DB])
+        self.asked()
+        offers.refused(Refused(Code.CLOSED, "it was closed", service="web"))
+        offers.removed("web")
+        offers.added(grant(1, "web"))
+        self.assertEqual(self.upstream(offers, 1), "http://localhost:1")
+        offers.refused(Refused(Code.CLOSED, "it was closed", service="unknown"))
+
     def test_the_same_again(self) -> None:
         offers = self.up(WEB, DB)
         offers.want([replace(DB), replace(WEB)])
