@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from inletspy.policy.accounts import Accounts
-    from inletspy.policy.tokens import Owner
-    from inletspy.settings import Settings
+    from inletspy.policy.tokens import Credential, Owner
+    from inletspy.settings import Settings, StoredSetting
 
 __all__ = [
     "IAccounts",
     "IAccountsTable",
     "ISettings",
+    "ISettingsTable",
     "ISnapshot",
+    "IStoredSettings",
     "IStream",
     "ITunnels",
     "IUpstream",
@@ -70,10 +72,35 @@ class IUpstream(Interface):
 class ISettings(Interface):
     """The settings in force, which change while the server runs."""
 
-    current: Settings = Attribute("The `inletspy.config.Settings` in force.")
+    current: Settings = Attribute("The `inletspy.settings.Settings` in force.")
 
     def subscribe(observer: Callable[[Settings, Settings], None]) -> Callable[[], None]:
         """Call `observer(new, old)` after every change; returns what ends that."""
+
+
+class IStoredSettings(ISettings):
+    """The settings in force, with what they are made of."""
+
+    table = Attribute("`ISettingsTable`: what is stored, to be listed and changed.")
+
+    def refresh() -> Awaitable[None]:
+        """Waits until what is stored by now is in force."""
+
+
+class ISettingsTable(Interface):
+    """The settings as they are stored; errors are those of `IAccountsTable`."""
+
+    def all() -> Awaitable[list[StoredSetting]]:
+        """All keys, in the order of the catalogue."""
+
+    def get(key: str) -> Awaitable[StoredSetting]:
+        """One key."""
+
+    def set(key: str, text: str) -> Awaitable[None]:
+        """Store a value."""
+
+    def reset(key: str) -> Awaitable[None]:
+        """Go back to the default."""
 
 
 class IAccounts(Interface):
@@ -81,6 +108,9 @@ class IAccounts(Interface):
 
     current: Accounts = Attribute("The `inletspy.policy.accounts.Accounts` in force.")
     table = Attribute("`IAccountsTable`: what is stored, to be listed and changed.")
+
+    def refresh() -> Awaitable[None]:
+        """Waits until what is stored by now is in force."""
 
     def subscribe(observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change; returns what ends that."""
@@ -113,20 +143,24 @@ class IAccountsTable(Interface):
         ports: range | None = None,
         expires_in: float | None = None,
         limits: Mapping[str, float] | None = None,
+        maker: Credential | None = None,
     ) -> Awaitable[str]:
-        """Make a token, and give it; it is stored nowhere."""
+        """Make a token, and give it; it is stored nowhere.
 
-    def revoke_token(given: str) -> Awaitable[str]:
-        """Revoke the one token that begins so; gives its readable start."""
+        With a maker, another token of the same user's, it ends with that one.
+        """
 
-    def names() -> Awaitable[list[dict[str, Any]]]:
-        """All reserved names."""
+    def revoke_token(given: str, user: str | None = None) -> Awaitable[str]:
+        """Revoke the one token (of a user) that begins so; gives its readable start."""
+
+    def names(user: str | None = None) -> Awaitable[list[dict[str, Any]]]:
+        """All reserved names, or those of one user."""
 
     def reserve_name(name: str, user: str, base_domain: str = "") -> Awaitable[str]:
         """Reserve a label or a hostname for a user; gives it as it is stored."""
 
-    def release_name(name: str, base_domain: str = "") -> Awaitable[str]:
-        """Reserve a name no longer; gives it as it was stored."""
+    def release_name(name: str, base_domain: str = "", user: str | None = None) -> Awaitable[str]:
+        """Reserve a name (of a user) no longer; gives it as it was stored."""
 
 
 class ITunnels(Interface):
@@ -134,6 +168,9 @@ class ITunnels(Interface):
 
     def rows() -> list[dict[str, Any]]:
         """One JSON-ready object per live tunnel service, in the order they came."""
+
+    def close(id: str) -> bool:
+        """End the tunnel whose row has that `id`, and tell its client; False if none has."""
 
     def subscribe(observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change of `rows()`; returns what ends that."""

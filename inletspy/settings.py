@@ -21,7 +21,7 @@ from inletspy.policy.limits import SHARED_LIMITS, USER_LIMITS, Limits, check_lim
 from inletspy.policy.names import check_hostname, check_label
 from inletspy.policy.tokens import Owner, is_token
 
-__all__ = ["Setting", "Settings", "setting_named"]
+__all__ = ["Setting", "Settings", "StoredSetting", "setting_named"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -129,11 +129,22 @@ class Setting:
         if text is None:
             text = self.default
         try:
-            return self.convert(self._plain(text))
+            return self.convert(self.plain(text))
         except ValueError as error:
             raise UsageError(f"{self.key} {error}") from error
 
-    def _plain(self, text: str) -> Any:
+    def check(self, text: str) -> None:
+        """See whether `text` may be stored.
+
+        Raises:
+            UsageError: it is of the wrong type or not allowed.
+        """
+        self.parse(text)
+        if self.secret and not text:
+            raise UsageError(f"{self.key} must not be empty: nobody could come in any more")
+
+    def plain(self, text: str) -> Any:
+        """The value in JSON that `text` stands for; raises ValueError."""
         if "\0" in text:
             raise ValueError("must not contain NUL")
         if self.type == "boolean":
@@ -334,6 +345,35 @@ class Settings:
                     problems(f"{error}; using the default ({setting.default!r})")
                 values[key] = setting.parse(None)
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class StoredSetting:
+    """A key with what is stored for it.
+
+    Attributes:
+        setting: the key's entry in the catalogue.
+        value: the stored value; None where the default holds.
+        default: the default.
+    """
+
+    setting: Setting
+    value: str | None
+    default: str
+
+    @property
+    def text(self) -> str:
+        """The value that was chosen, else the default."""
+        return self.default if self.value is None else self.value
+
+    @property
+    def problem(self) -> str | None:
+        """Why that is not what holds (which then is the catalogue's default), or None."""
+        try:
+            self.setting.parse(self.text)
+        except UsageError as error:
+            return str(error)
+        return None
 
 
 def _host_of(url: str) -> str:

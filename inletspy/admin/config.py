@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inletspy.admin.tables import print_table
 from inletspy.errors import UsageError
-from inletspy.settings import Setting, setting_named
+from inletspy.settings import Setting, StoredSetting, setting_named
 
 if TYPE_CHECKING:
-    from inletspy.store.table import SettingsTable, StoredSetting
+    from inletspy.store.table import SettingsTable
 
 __all__ = ["register"]
 
@@ -107,9 +107,7 @@ async def _get(reactor: Any, arguments: argparse.Namespace) -> None:
 async def _set(reactor: Any, arguments: argparse.Namespace) -> None:
     setting = setting_named(arguments.key)
     text = _read_value(setting) if arguments.value == "-" else arguments.value
-    setting.parse(text)
-    if setting.secret and not text:
-        raise UsageError(f"{setting.key} must not be empty: nobody could come in any more")
+    setting.check(text)
     async with _table(reactor, arguments) as table:
         await table.set(setting.key, text)
     print(f"{setting.key} = {_shown(setting, text, reveal=False)}")

@@ -22,7 +22,8 @@ from inletspy.config import DEFAULT_DOMAIN, ServerConfig, is_development
 from inletspy.errors import InletspyError, UsageError
 
 if TYPE_CHECKING:
-    from inletspy.store.table import SettingsTable, StoredSetting
+    from inletspy.settings import StoredSetting
+    from inletspy.store.table import SettingsTable
 
 __all__ = ["environment_text", "register", "wanted_settings"]
 

@@ -123,10 +123,6 @@ async def _create(reactor: Any, arguments: argparse.Namespace) -> None:
 async def _list(reactor: Any, arguments: argparse.Namespace) -> None:
     async with accounts_table(reactor, arguments) as table:
         rows = await table.tokens(arguments.user)
-    now = datetime.now(UTC)
-    for row in rows:
-        expired = row["expires_at"] is not None and row["expires_at"] <= now
-        row["state"] = "revoked" if row["revoked_at"] else "expired" if expired else "good"
     styles = ["" if row["state"] == "good" else "dim" for row in rows]
     list_rows(rows, (*_COLUMNS, "last_used_at"), arguments, styles)
 

@@ -140,11 +140,10 @@ def prefix_for(name: str, wanted: str | None = None) -> str:
         raise ValueError(f"the prefix {error}") from error
     if len(prefix) > _MAX_PREFIX:
         raise ValueError(
-            f"the prefix {prefix!r} is longer than {_MAX_PREFIX} characters: choose a shorter one "
-            "with --prefix"
+            f"the prefix {prefix!r} is longer than {_MAX_PREFIX} characters: choose a shorter one"
         )
     if prefix == SHARED.name:
-        raise ValueError(f"the prefix {prefix!r} would mislead: choose another with --prefix")
+        raise ValueError(f"the prefix {prefix!r} would mislead: choose another one")
     return prefix
 
 

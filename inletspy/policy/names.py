@@ -15,7 +15,14 @@ import idna
 
 from inletspy.errors import Code, Refused
 
-__all__ = ["base_label", "check_hostname", "check_label", "container_of", "grant_hostname"]
+__all__ = [
+    "base_label",
+    "check_hostname",
+    "check_label",
+    "container_of",
+    "grant_hostname",
+    "plain_name",
+]
 
 _match_label = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?").fullmatch
 _match_container_name = re.compile(r"(.+)-[0-9]{1,5}").fullmatch
@@ -70,6 +77,21 @@ def container_of(hostname: str, base_domain: str) -> str | None:
     label = base_label(hostname, base_domain)
     match = _match_container_name(label) if label else None
     return match[1] if match else None
+
+
+def plain_name(text: str, base_domain: str) -> str:
+    """A name as it is reserved: a label, or a hostname outside the base domain.
+
+    Raises:
+        ValueError: it is none; the text says why.
+    """
+    if "." not in text:
+        return check_label(text)
+    hostname = check_hostname(text)
+    label = base_label(hostname, base_domain)
+    if label is not None and "." in label:
+        raise ValueError(f"{hostname} has more than one label under {base_domain}")
+    return label or hostname
 
 
 def grant_hostname(requested: str, base_domain: str, *, custom_domains: bool) -> str:

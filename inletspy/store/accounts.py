@@ -75,6 +75,10 @@ class StoredAccounts:
         await self._following.start()
         self._notes.start(NOTE_SECONDS, now=False)
 
+    def refresh(self) -> Deferred[None]:
+        """Fires when what is stored by now is in force, or can't be read."""
+        return self._following.refresh()
+
     def stop(self) -> Deferred[None]:
         """Follow the database no longer; fires when nothing is under way."""
         if self._notes.running:

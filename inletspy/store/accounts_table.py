@@ -17,7 +17,7 @@ from inletspy.errors import Conflict, NotThere, UsageError
 from inletspy.interfaces import IAccountsTable
 from inletspy.policy.accounts import Accounts, check_pattern, check_user_name, prefix_for
 from inletspy.policy.limits import check_limits
-from inletspy.policy.names import base_label, check_hostname, check_label
+from inletspy.policy.names import plain_name
 from inletspy.policy.tokens import (
     SCOPES,
     Credential,
@@ -30,7 +30,7 @@ from inletspy.policy.tokens import (
 from inletspy.store.connection import Cursor
 from inletspy.store.database import Database
 
-__all__ = ["AccountsTable"]
+__all__ = ["MADE_LIMIT", "AccountsTable"]
 
 T = TypeVar("T")
 
@@ -42,7 +42,12 @@ _CREDENTIAL: Final = (
     " WHERE t.revoked_at IS NULL"
 )
 #: A token starts with what it is called by in lists, or with the text that somebody gave.
-_CALLED: Final = "(starts_with(prefix, %(given)s) OR digest = %(digest)s)"
+_CALLED: Final = (
+    "(starts_with(prefix, %(given)s) OR digest = %(digest)s)"
+    " AND (%(user)s IS NULL OR user_name = %(user)s)"
+)
+#: So many tokens may be made with the tokens of one user; those revoked long ago don't count.
+MADE_LIMIT: Final = 100
 
 
 @implementer(IAccountsTable)
@@ -110,7 +115,7 @@ class AccountsTable:
             if near is not None:
                 raise Conflict(
                     f"the prefix {owner.prefix} would share names with {near.prefix}, which is"
-                    f" {near.name}'s: choose another with --prefix"
+                    f" {near.name}'s: choose another prefix"
                 )
             await cursor.execute(
                 "INSERT INTO inletspy_users (name, prefix) VALUES (%s, %s)",
@@ -136,6 +141,7 @@ class AccountsTable:
             (
                 "token",
                 "user",
+                "state",
                 "scopes",
                 "names",
                 "ports",
@@ -145,8 +151,10 @@ class AccountsTable:
                 "revoked_at",
                 "last_used_at",
             ),
-            "SELECT prefix, user_name, scopes, names, port_first || '-' || port_last, limits,"
-            " created_at, expires_at, revoked_at, last_used_at FROM inletspy_tokens"
+            "SELECT prefix, user_name, CASE WHEN revoked_at IS NOT NULL THEN 'revoked'"
+            " WHEN expires_at <= CURRENT_TIMESTAMP THEN 'expired' ELSE 'good' END,"
+            " scopes, names, port_first || '-' || port_last, limits, created_at,"
+            " expires_at, revoked_at, last_used_at FROM inletspy_tokens"
             " WHERE %s IS NULL OR user_name = %s ORDER BY created_at, prefix",
             user,
             user,
@@ -164,6 +172,7 @@ class AccountsTable:
         ports: range | None = None,
         expires_in: float | None = None,
         limits: Mapping[str, float] | None = None,
+        maker: Credential | None = None,
     ) -> str:
         """Make a token for a user.
 
@@ -174,6 +183,8 @@ class AccountsTable:
             ports: public TCP ports to confine it to.
             expires_in: after so many seconds; None for never.
             limits: its own, in place of those in the settings.
+            maker: the user's token that asks for it, and with which it ends; None if somebody
+                asks who may do anything.
 
         Returns:
             The token itself, which is stored nowhere.
@@ -187,31 +198,46 @@ class AccountsTable:
         patterns = _sensible(lambda: [check_pattern(name) for name in names])
         own = _sensible(lambda: check_limits(limits or {}))
         token = new_token()
-        created = await self._change(
-            "INSERT INTO inletspy_tokens"
-            " (digest, user_name, prefix, scopes, names, port_first, port_last, expires_at, limits)"
-            " SELECT %s, name, %s, %s::text[], %s::text[], %s, %s,"
-            " CURRENT_TIMESTAMP + %s::float8 * interval '1 second', %s::jsonb"
-            " FROM inletspy_users WHERE name = %s",
-            token_digest(token),
-            readable_start(token),
-            sorted(set(scopes), key=SCOPES.index),
-            patterns,
-            ports[0] if ports else None,
-            ports[-1] if ports else None,
-            expires_in,
-            json.dumps(own) if own else None,
-            user,
-        )
-        if not created:
-            raise _no_user(user)
+        digest = maker.digest if maker is not None else None
+
+        async def create(cursor: Cursor) -> None:
+            if digest is not None:
+                await _check_maker(cursor, digest, user)
+            await cursor.execute(
+                "INSERT INTO inletspy_tokens"
+                " (digest, user_name, prefix, scopes, names, port_first, port_last, expires_at,"
+                " made_by, limits)"
+                " SELECT %s, name, %s, %s::text[], %s::text[], %s, %s,"
+                " CURRENT_TIMESTAMP + %s::float8 * interval '1 second',"
+                " %s, %s::jsonb"
+                " FROM inletspy_users WHERE name = %s",
+                (
+                    token_digest(token),
+                    readable_start(token),
+                    sorted(set(scopes), key=SCOPES.index),
+                    patterns,
+                    ports[0] if ports else None,
+                    ports[-1] if ports else None,
+                    expires_in,
+                    digest,
+                    json.dumps(own) if own else None,
+                    user,
+                ),
+            )
+            if not cursor.rowcount:
+                raise _no_user(user)
+
+        await self.database.transaction(create)
         return token
 
-    async def revoke_token(self, given: str) -> str:
-        """Revoke the one token whose readable start begins so; gives that start."""
+    async def revoke_token(self, given: str, user: str | None = None) -> str:
+        """Revoke the one token (of a user) whose readable start begins so; gives that start.
+
+        Those that were made with it end, too.
+        """
         if not is_token(given):
             raise _no_token()
-        parameters = {"given": given, "digest": token_digest(given)}
+        parameters = {"given": given, "digest": token_digest(given), "user": user}
 
         async def revoke(cursor: Cursor) -> str:
             await cursor.execute(
@@ -232,17 +258,28 @@ class AccountsTable:
                 "UPDATE inletspy_tokens SET revoked_at = CURRENT_TIMESTAMP WHERE digest = %s",
                 (digest,),
             )
+            # One generation at a time: each statement sees what was made before the makers'
+            # rows were locked by the one before it.
+            while cursor.rowcount:
+                await cursor.execute(
+                    "UPDATE inletspy_tokens t SET revoked_at = CURRENT_TIMESTAMP"
+                    " FROM inletspy_tokens m WHERE t.made_by = m.digest"
+                    " AND t.revoked_at IS NULL AND m.revoked_at IS NOT NULL"
+                )
             return str(start)
 
         return await self.database.transaction(revoke)
 
     # -- names
 
-    async def names(self) -> list[dict[str, Any]]:
-        """All reserved names, in order."""
+    async def names(self, user: str | None = None) -> list[dict[str, Any]]:
+        """All reserved names, or those of one user, in order."""
         return await self._rows(
             ("name", "user", "created_at"),
-            "SELECT name, user_name, created_at FROM inletspy_names ORDER BY name",
+            "SELECT name, user_name, created_at FROM inletspy_names"
+            " WHERE %s IS NULL OR user_name = %s ORDER BY name",
+            user,
+            user,
         )
 
     async def reserve_name(self, name: str, user: str, base_domain: str = "") -> str:
@@ -257,7 +294,7 @@ class AccountsTable:
             The name as it is stored.
         """
         _check_known(user)
-        plain = _sensible(lambda: _plain_name(name, base_domain))
+        plain = _sensible(lambda: plain_name(name, base_domain))
 
         async def reserve(cursor: Cursor) -> None:
             await cursor.execute(
@@ -276,10 +313,16 @@ class AccountsTable:
         await self.database.transaction(reserve)
         return plain
 
-    async def release_name(self, name: str, base_domain: str = "") -> str:
-        """Reserve a name no longer; gives it as it was stored."""
-        plain = _sensible(lambda: _plain_name(name, base_domain))
-        if not await self._change("DELETE FROM inletspy_names WHERE name = %s", plain):
+    async def release_name(self, name: str, base_domain: str = "", user: str | None = None) -> str:
+        """Reserve a name (of a user) no longer; gives it as it was stored."""
+        plain = _sensible(lambda: plain_name(name, base_domain))
+        deleted = await self._change(
+            "DELETE FROM inletspy_names WHERE name = %s AND (%s IS NULL OR user_name = %s)",
+            plain,
+            user,
+            user,
+        )
+        if not deleted:
             raise NotThere(f"{plain} is not reserved: see `inletspy name list`")
         return plain
 
@@ -324,14 +367,25 @@ def _credential(
     )
 
 
-def _plain_name(text: str, base_domain: str) -> str:
-    if "." not in text:
-        return check_label(text)
-    hostname = check_hostname(text)
-    label = base_label(hostname, base_domain)
-    if label is not None and "." in label:
-        raise ValueError(f"{hostname} has more than one label under {base_domain}")
-    return label or hostname
+async def _check_maker(cursor: Cursor, digest: bytes, user: str) -> None:
+    """Refuse if the maker of a token is good no longer, or its user has made too many."""
+    # Locked: it can't be revoked before what it makes is there to be revoked with it.
+    await cursor.execute(
+        "SELECT 1 FROM inletspy_tokens WHERE digest = %s AND user_name = %s"
+        " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > CURRENT_TIMESTAMP)"
+        " FOR UPDATE",
+        (digest, user),
+    )
+    if cursor.fetchone() is None:
+        raise Conflict("the token that asks is good no longer")
+    await cursor.execute(
+        "SELECT count(*) FROM inletspy_tokens WHERE user_name = %s AND made_by IS NOT NULL"
+        " AND (created_at > CURRENT_TIMESTAMP - interval '1 day' OR (revoked_at IS NULL"
+        " AND (expires_at IS NULL OR expires_at > CURRENT_TIMESTAMP)))",
+        (user,),
+    )
+    if cursor.fetchone()[0] >= MADE_LIMIT:
+        raise Conflict(f"{MADE_LIMIT} tokens were made already, today or still good: revoke some")
 
 
 def _sensible(make: Callable[[], T]) -> T:

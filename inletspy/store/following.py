@@ -83,6 +83,15 @@ class Following:
             end()
         self._ends = []
         self._stale = False
+        return self._read_to_the_end()
+
+    def refresh(self) -> Deferred[None]:
+        """Read the rows now; fires when they have been read, or can't be."""
+        self._read_again()
+        return self._read_to_the_end()
+
+    def _read_to_the_end(self) -> Deferred[None]:
+        """Fires when no reading is under way."""
         ended: Deferred[None] = Deferred()
         self._reading.chainDeferred(ended)
         return ended

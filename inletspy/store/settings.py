@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from inletspy.config import DEFAULT_DOMAIN, ServerConfig
 from inletspy.errors import DatabaseUnavailable, StartError
-from inletspy.interfaces import ISettings
+from inletspy.interfaces import IStoredSettings
 from inletspy.observers import Observers
 from inletspy.settings import Settings
 from inletspy.store.connection import first_line
@@ -30,7 +30,7 @@ __all__ = ["StoredSettings"]
 log = Logger()
 
 
-@implementer(ISettings)
+@implementer(IStoredSettings)
 class StoredSettings:
     """The settings of a running server.
 
@@ -42,6 +42,7 @@ class StoredSettings:
 
     Attributes:
         current: the settings in force; defaults before `load` has fired.
+        table: reads and changes what is stored.
     """
 
     current: Settings
@@ -54,7 +55,7 @@ class StoredSettings:
         domain: str = DEFAULT_DOMAIN,
     ) -> None:
         self._database = database
-        self._table = SettingsTable(database)
+        self.table = SettingsTable(database)
         self._token = token
         self._domain = domain
         self._observers: Observers[[Settings, Settings]] = Observers()
@@ -75,8 +76,8 @@ class StoredSettings:
 
         async def seed() -> None:
             try:
-                await self._table.seed(config)
-                stored = await self._table.all()
+                await self.table.seed(config)
+                stored = await self.table.all()
             except (psycopg2.Error, DatabaseUnavailable) as error:
                 raise StartError(f"can't store the settings: {first_line(error)}") from error
             for row in stored:
@@ -93,12 +94,16 @@ class StoredSettings:
         """Read the settings, and again at each change from now on; fails with StartError."""
         return self._following.start()
 
+    def refresh(self) -> Deferred[None]:
+        """Fires when what is stored by now is in force, or can't be read."""
+        return self._following.refresh()
+
     def stop(self) -> Deferred[None]:
         """Follow the database no longer; fires when no reading is under way."""
         return self._following.stop()
 
     async def _read(self) -> None:
-        rows = {stored.setting.key: stored.text for stored in await self._table.all()}
+        rows = {stored.setting.key: stored.text for stored in await self.table.all()}
         problems: set[str] = set()
         new, old = self._in_force(rows, problems.add), self.current
         for problem in sorted(problems - self._problems):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from zope.interface import implementer
 
 from inletspy.config import ServerConfig, is_development
-from inletspy.errors import UsageError
-from inletspy.settings import Setting, Settings, setting_named
+from inletspy.interfaces import ISettingsTable
+from inletspy.settings import Setting, Settings, StoredSetting, setting_named
 from inletspy.store.connection import Cursor
 from inletspy.store.database import Database
 
-__all__ = ["SettingsTable", "StoredSetting"]
+__all__ = ["SettingsTable"]
 
 #: What a development start sets, in a database that does not have these keys yet.
 DEVELOPMENT = {
@@ -32,35 +33,7 @@ INSERT = (
 )
 
 
-@dataclass(frozen=True)
-class StoredSetting:
-    """A key with what is stored for it.
-
-    Attributes:
-        setting: the key's entry in the catalogue.
-        value: the stored value; None where the default holds.
-        default: the default.
-    """
-
-    setting: Setting
-    value: str | None
-    default: str
-
-    @property
-    def text(self) -> str:
-        """The value that was chosen, else the default."""
-        return self.default if self.value is None else self.value
-
-    @property
-    def problem(self) -> str | None:
-        """Why that is not what holds (which then is the catalogue's default), or None."""
-        try:
-            self.setting.parse(self.text)
-        except UsageError as error:
-            return str(error)
-        return None
-
-
+@implementer(ISettingsTable)
 class SettingsTable:
     """The rows of `config_settings` whose keys are in the catalogue.
 
@@ -98,7 +71,7 @@ class SettingsTable:
             UsageError: there is no such key, or the value is of the wrong type.
         """
         setting = setting_named(key)
-        setting.parse(text)
+        setting.check(text)
         await self._database.operation(
             f"{INSERT} ON CONFLICT (key) DO UPDATE"
             " SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at",

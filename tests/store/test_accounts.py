@@ -17,7 +17,7 @@ from inletspy.interfaces import IAccounts, IAccountsTable
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.tokens import Credential, Owner, token_digest
 from inletspy.store.accounts import NOTE_SECONDS, StoredAccounts
-from inletspy.store.accounts_table import AccountsTable
+from inletspy.store.accounts_table import MADE_LIMIT, AccountsTable
 from inletspy.store.database import Database
 from inletspy.store.following import RECONCILE
 from tests.postgres import execute, own_cluster, url_of_new_database
@@ -181,6 +181,49 @@ class TokenTests(AccountsTestCase):
         # What is revoked does not make the start of another ambiguous.
         self.assertEqual(await self.accounts.revoke_token("ipy_"), two[:12])
 
+    async def test_those_of_others_are_not_there(self) -> None:
+        token = await self.accounts.create_token("alice")
+        await self.accounts.add_user("bob")
+        await failure_of(self.accounts.revoke_token(token[:12], "bob"), NotThere)
+        await self.accounts.revoke_token(token[:12], "alice")
+
+    async def test_what_a_token_made_ends_with_it(self) -> None:
+        other, parent = [await self.accounts.create_token("alice") for _ in range(2)]
+        credentials = await self.good()
+        child = await self.accounts.create_token("alice", maker=credentials[token_digest(parent)])
+        maker = (await self.good())[token_digest(child)]
+        await self.accounts.create_token("alice", maker=maker)
+        self.assertEqual(len(await self.good()), 4)
+        await self.accounts.revoke_token(parent[:12])
+        self.assertEqual(list(await self.good()), [token_digest(other)])
+        error = await failure_of(self.accounts.create_token("alice", maker=maker), Conflict)
+        self.assertIn("good no longer", str(error))
+
+    async def test_an_expired_one_makes_none(self) -> None:
+        token = await self.accounts.create_token("alice", expires_in=3600)
+        maker = (await self.good())[token_digest(token)]
+        execute(self.url, "UPDATE inletspy_tokens SET expires_at = CURRENT_TIMESTAMP")
+        await failure_of(self.accounts.create_token("alice", maker=maker), Conflict)
+
+    async def test_not_too_many_are_made(self) -> None:
+        token = await self.accounts.create_token("alice")
+        maker = (await self.good())[token_digest(token)]
+        execute(
+            self.url,
+            "INSERT INTO inletspy_tokens (digest, user_name, prefix, scopes, made_by, revoked_at)"
+            " SELECT sha256(n::text::bytea), 'alice', n::text, '{connect}', %s, CURRENT_TIMESTAMP"
+            " FROM generate_series(1, %s) n",
+            (maker.digest, MADE_LIMIT),
+        )
+        error = await failure_of(self.accounts.create_token("alice", maker=maker), Conflict)
+        self.assertIn("revoke some", str(error))
+        execute(
+            self.url,
+            "UPDATE inletspy_tokens SET created_at = created_at - interval '2 days'"
+            " WHERE made_by IS NOT NULL",
+        )
+        await self.accounts.create_token("alice", maker=maker)
+
     async def test_revoked_by_the_whole_token(self) -> None:
         token = await self.accounts.create_token("alice")
         await failure_of(self.accounts.revoke_token(token[:-1]), NotThere)
@@ -245,6 +288,9 @@ class NameTests(AccountsTestCase):
             [("blog", "alice"), ("shop", "alice"), ("www.example.org", "alice")],
         )
         self.assertEqual((await table.accounts()).reserved["blog"], "alice")
+        self.assertEqual(await table.names("alice"), rows)
+        self.assertEqual(await table.names("bob"), [])
+        await failure_of(table.release_name("blog", BASE, "bob"), NotThere)
         await table.release_name("blog", BASE)
         await failure_of(table.release_name(f"blog.{BASE}", BASE), NotThere)
         self.assertEqual(len(await table.names()), 2)

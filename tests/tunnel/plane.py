@@ -86,6 +86,9 @@ class ChangingAccounts:
 
     table: Any = None
 
+    async def refresh(self) -> None:
+        raise NotImplementedError
+
     def __init__(self) -> None:
         self._observers: list[Callable[[], None]] = []
         self.current = Accounts()
