@@ -84,15 +84,16 @@ class Access:
         self._authenticate = authenticate
         self._proxies = proxies
 
-    def caller(self, request: Request, scope: str) -> Caller:
+    def caller(self, request: Request, *scopes: str, or_admin: bool = False) -> Caller:
         """The one who makes the request.
 
         Args:
             request: carries the token in its one Authorization field.
-            scope: what the token must be good for.
+            scopes: what the token must be good for, all of them.
+            or_admin: whether the scope `admin` does as well.
 
         Raises:
-            Problem: 401 without a valid token, 403 if it lacks the scope, 429 after too
+            Problem: 401 without a valid token, 403 if it lacks a scope, 429 after too
                 many wrong ones.
         """
         token = _token(request)
@@ -106,9 +107,10 @@ class Access:
             challenge = f'{_REALM}, error="invalid_token"' if token else _REALM
             detail = "Send a valid token as Authorization: Bearer TOKEN"
             raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": challenge})
-        if not credential.allows(scope):
-            challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
-            detail = f"The token lacks the scope {scope}"
+        lacking = [scope for scope in scopes if not credential.allows(scope)]
+        if lacking and not (or_admin and credential.allows("admin")):
+            challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
+            detail = f"The token lacks the scope {' and '.join(lacking)}"
             raise Problem(403, "Forbidden", detail, {"WWW-Authenticate": challenge})
         return Caller(credential, token)
 

@@ -1,19 +1,15 @@
 """What the status port says: JSON, errors as well, and nothing but JSON.
 
-Owns the shape of answers and errors, the methods a resource has, OPTIONS and CORS
-preflights, and the reading of JSON bodies. Knows nothing of tunnels, settings or
-tokens; a resource says what it has to say by returning it or by raising `Problem`.
+Owns the shape of answers and errors, and the reading of JSON bodies. Knows nothing of
+tunnels, settings or tokens, nor which calls there are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NoReturn
-
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from inletspy.errors import InletspyError
 
@@ -21,22 +17,14 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
 __all__ = [
-    "ApiResource",
+    "Answer",
     "InvalidRequest",
-    "JsonResource",
-    "NotFound",
     "Problem",
     "encode",
     "error_of",
     "read_object",
     "send",
 ]
-
-#: HTTP method to the name of the resource's method that answers it.
-_METHODS: Final = {b"GET": "get", b"HEAD": "get", b"POST": "post", b"DELETE": "delete"}
-
-#: How long a browser may remember the answer to a preflight, in seconds.
-_PREFLIGHT_SECONDS: Final = 600
 
 
 class Problem(InletspyError):
@@ -70,6 +58,21 @@ class InvalidRequest(Problem):
         super().__init__(400, "Invalid request", detail)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer with more to it than what is to be encoded.
+
+    Attributes:
+        body: that.
+        status: the HTTP status.
+        headers: header fields that go with it.
+    """
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 def error_of(problem: Problem) -> dict[str, Any]:
     """The body that tells of `problem`."""
     body = {"error": problem.error}
@@ -92,75 +95,6 @@ def send(request: Request, answer: Any) -> None:
     request.finish()
 
 
-class JsonResource(Resource):
-    """A resource that answers JSON.
-
-    A subclass defines `get`, `post` or `delete`: each takes the request and returns
-    what is to be encoded, or raises `Problem`. One without any is a mere branch of
-    the tree, and itself not found.
-    """
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        """Whatever is not in the tree is not found."""
-        return NotFound()
-
-    def error_body(self, problem: Problem) -> dict[str, Any]:
-        """The body that tells of `problem` here."""
-        return error_of(problem)
-
-    def render(self, request: Request) -> int:
-        """Answer the request; errors other than `Problem` are the request's to tell."""
-        try:
-            answer = self._answer(request)
-        except Problem as problem:
-            # Not every version of twisted.web has a phrase for each.
-            request.setResponseCode(problem.status, HTTPStatus(problem.status).phrase.encode())
-            for name, value in problem.headers.items():
-                request.setHeader(name, value)
-            answer = self.error_body(problem)
-        if request.code == 204:
-            request.finish()
-        else:
-            send(request, answer)
-        return NOT_DONE_YET
-
-    def _answer(self, request: Request) -> Any:
-        methods: dict[bytes, Callable[[Request], Any]] = {
-            method: getattr(self, name) for method, name in _METHODS.items() if hasattr(self, name)
-        }
-        if not methods:
-            raise Problem(404, "Not found")
-        allow = b", ".join([*methods, b"OPTIONS"]).decode("ascii")
-        if request.method == b"OPTIONS":
-            request.setResponseCode(204)
-            request.setHeader("Allow", allow)
-            if request.requestHeaders.hasHeader("Access-Control-Request-Method"):
-                request.setHeader("Access-Control-Allow-Methods", allow)
-                request.setHeader("Access-Control-Allow-Headers", "Authorization, Content-Type")
-                request.setHeader("Access-Control-Max-Age", str(_PREFLIGHT_SECONDS))
-            return None
-        if request.method not in methods:
-            raise Problem(405, "Method not allowed", headers={"Allow": allow})
-        return methods[request.method](request)
-
-
-class NotFound(JsonResource):
-    """A path that leads nowhere, or only further into the tree."""
-
-
-class ApiResource(JsonResource):
-    """A resource under `/api`, whose answers say whether they are a success."""
-
-    def error_body(self, problem: Problem) -> dict[str, Any]:
-        """The body that tells of `problem`, marked as no success."""
-        return {"success": False, **error_of(problem)}
-
-    @staticmethod
-    def success(data: Any) -> dict[str, Any]:
-        """The body that carries `data`."""
-        return {"success": True, "data": data}
-
-
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
@@ -174,8 +108,12 @@ def read_object(request: Request) -> dict[str, Any]:
     assert request.content is not None
     try:
         body = json.loads(request.content.read().decode("utf-8"), parse_constant=_no_constant)
+        # What no encoding has, JSON can still spell: \ud800.
+        json.dumps(body, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise InvalidRequest("The body has half a character (a lone surrogate)") from None
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply") from None
     except ValueError:

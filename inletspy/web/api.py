@@ -1,81 +1,130 @@
 """What containers and their owners ask: `/api/config/tunnels` and `/api/tunnels`.
 
-Owns these resources as PLATFORM.md (Status API) has them. Each answers for the owner
-of the token only.
+Each answers for the owner of the token only, or for everybody's to an admin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from inletspy.errors import NotThere
 from inletspy.interfaces import ISettings, ITunnels
-from inletspy.web.access import Access, seen_by
-from inletspy.web.answers import ApiResource, InvalidRequest, Problem
+from inletspy.web.access import seen_by
+from inletspy.web.answers import Problem
+from inletspy.web.calls import Asked, Call
 from inletspy.web.rows import shown
+from inletspy.web.schemas import array, named, record, text
 
-if TYPE_CHECKING:
-    from twisted.web.server import Request
-
-__all__ = ["ConfigurationResource", "OwnTunnelsResource", "ServerUrl"]
+__all__ = ["ConfigurationCalls", "ServerUrl", "TunnelCalls"]
 
 #: The control address for clients where no setting names one; may be empty.
 ServerUrl = Callable[[], str]
 
 
-class ConfigurationResource(ApiResource):
+class ConfigurationCalls:
     """`GET /api/config/tunnels`: all that a container's client needs to connect."""
 
-    def __init__(self, settings: ISettings, server_url: ServerUrl, access: Access) -> None:
-        super().__init__()
+    def __init__(self, settings: ISettings, server_url: ServerUrl) -> None:
         self._settings = settings
         self._server_url = server_url
-        self._access = access
 
-    def get(self, request: Request) -> dict[str, Any]:
+    def calls(self) -> list[Call]:
+        """The calls."""
+        answer = record(
+            {
+                "tunnels_enabled": {"const": True},
+                "inlets_server_url": text("Where clients connect."),
+                "inlets_shared_token": text("The caller's own token, and never another."),
+                "tunnel_base_domain": text("Names of tunnels are under this domain."),
+            }
+        )
+        return [
+            Call(
+                "GET",
+                "/api/config/tunnels",
+                self.configuration,
+                "What a container's client needs to connect",
+                answer,
+                scopes=("connect",),
+                errors={404: "Tunnels are disabled.", 503: "No address is configured."},
+            )
+        ]
+
+    def configuration(self, asked: Asked) -> dict[str, Any]:
         """The configuration, with the caller's own token in it and never another."""
-        caller = self._access.caller(request, "connect")
         settings = self._settings.current
         if not settings.tunnels_enabled:
             raise Problem(404, "Tunnels feature is not enabled")
         server_url = settings.inlets_server_url or self._server_url()
         if not server_url:
             raise Problem(503, "Tunnels are not configured", "Set inlets_server_url")
-        return self.success(
-            {
-                "tunnels_enabled": True,
-                "inlets_server_url": server_url,
-                "inlets_shared_token": caller.token,
-                "tunnel_base_domain": settings.tunnel_base_domain,
-            }
-        )
+        return {
+            "tunnels_enabled": True,
+            "inlets_server_url": server_url,
+            "inlets_shared_token": asked.caller.token,
+            "tunnel_base_domain": settings.tunnel_base_domain,
+        }
 
 
-class OwnTunnelsResource(ApiResource):
-    """`GET /api/tunnels`: the caller's tunnels; `?client_id=` for those of one client."""
+class TunnelCalls:
+    """`/api/tunnels`: the caller's tunnels, seen and closed."""
 
-    def __init__(self, tunnels: ITunnels, access: Access) -> None:
-        super().__init__()
+    def __init__(self, tunnels: ITunnels) -> None:
         self._tunnels = tunnels
-        self._access = access
 
-    def get(self, request: Request) -> dict[str, Any]:
+    def calls(self) -> list[Call]:
+        """The calls."""
+        return [
+            Call(
+                "GET",
+                "/api/tunnels",
+                self.list,
+                "The caller's tunnels",
+                record({"tunnels": array(named("Tunnel"))}),
+                scopes=("status",),
+                query={"client_id": "Those of exactly this client only."},
+            ),
+            Call(
+                "GET",
+                "/api/tunnels/{id}",
+                self.one,
+                "One tunnel",
+                named("Tunnel"),
+                scopes=("status",),
+            ),
+            Call(
+                "DELETE",
+                "/api/tunnels/{id}",
+                self.close,
+                "Close a tunnel, which ends what visitors do with it; its client is told",
+                record({"id": text("Of the tunnel that was.")}),
+                scopes=("connect",),
+                or_admin=True,
+            ),
+        ]
+
+    def list(self, asked: Asked) -> dict[str, Any]:
         """The caller's rows (all for an admin), of exactly this client if one is named."""
-        caller = self._access.caller(request, "status")
-        rows = seen_by(caller, self._tunnels.rows())
-        client_id = _client_id(request)
+        rows = seen_by(asked.caller, self._tunnels.rows())
+        client_id = asked.parameters.get("client_id")
         if client_id is not None:
             rows = [row for row in rows if row["client_id"] == client_id]
-        return self.success({"tunnels": shown(rows)})
+        return {"tunnels": shown(rows, owners=asked.caller.sees_all)}
 
+    def one(self, asked: Asked) -> dict[str, Any]:
+        """The row of that id."""
+        (row,) = shown([self._row(asked)], owners=asked.caller.sees_all)
+        return row
 
-def _client_id(request: Request) -> str | None:
-    values = request.args.get(b"client_id", [])
-    if not values:
-        return None
-    if len(values) > 1:
-        raise InvalidRequest("client_id is there more than once")
-    try:
-        return str(values[0], "utf-8")
-    except UnicodeDecodeError:
-        raise InvalidRequest("client_id is not UTF-8") from None
+    def close(self, asked: Asked) -> dict[str, Any]:
+        """End the tunnel of that id."""
+        id = self._row(asked)["id"]
+        self._tunnels.close(id)
+        return {"id": id}
+
+    def _row(self, asked: Asked) -> Mapping[str, Any]:
+        for row in seen_by(asked.caller, self._tunnels.rows()):
+            if row["id"] == asked.parameters["id"]:
+                return row
+        raise NotThere

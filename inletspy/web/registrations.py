@@ -8,6 +8,7 @@ tunnels that this server runs only what `ITunnels` tells.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,8 +24,16 @@ from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
 from inletspy.web.answers import InvalidRequest, Problem
 from inletspy.web.rows import timestamp
+from inletspy.web.schemas import record, text
 
-__all__ = ["CLIENT_LIMIT", "LIFETIME_SECONDS", "TOTAL_LIMIT", "Registration", "Registrations"]
+__all__ = [
+    "CLIENT_LIMIT",
+    "LIFETIME_SECONDS",
+    "REGISTRATION",
+    "TOTAL_LIMIT",
+    "Registration",
+    "Registrations",
+]
 
 
 #: A registration that is not renewed for so long is gone.
@@ -33,8 +42,23 @@ LIFETIME_SECONDS: Final = 60.0
 TOTAL_LIMIT: Final = 10_000
 CLIENT_LIMIT: Final = 64
 
-#: The fields that must be there, and the most characters each may have.
-_FIELDS: Final = {"hostname": 253, "public_url": 2048, "upstream": 512, "client_id": 256}
+#: What a wrapper posts; further fields don't matter.
+REGISTRATION: Final = record(
+    {
+        "hostname": text("The public name.", most=253),
+        "public_url": text("The public address, http(s) or tcp.", most=2048),
+        "upstream": text("The service behind it, as shown to people.", most=512),
+        "client_id": text("Whose it is, in the platform's terms.", most=256),
+    },
+    {
+        "status": {"enum": ["active"]},
+        "connected_at": {
+            "type": ["string", "null"],
+            "description": "Since when; renewals keep the first.",
+            "format": "date-time",
+        },
+    },
+)
 
 #: The characters of a URI (RFC 3986, 2).
 _URI: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
@@ -60,30 +84,22 @@ class Registration:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Registration:
-        """The registration that a request's body stands for; further fields don't matter.
+        """The registration that a body stands for, which is as `REGISTRATION` has it.
 
         Raises:
-            InvalidRequest: a field is missing, of the wrong type, too long or malformed.
+            InvalidRequest: a field is malformed.
         """
-        texts = {name: _text(body, name, limit) for name, limit in _FIELDS.items()}
+        texts = {name: _printable(body, name) for name in REGISTRATION["required"]}
         try:
             texts["hostname"] = check_hostname(texts["hostname"])
         except ValueError as error:
             raise InvalidRequest(f"hostname: {error}") from error
         _check_public_url(texts["public_url"])
-        if body.get("status", "active") != "active":
-            raise InvalidRequest('status must be "active"')
         return cls(**texts, connected_at=_moment(body.get("connected_at")))
 
 
-def _text(body: Mapping[str, Any], name: str, limit: int) -> str:
-    value = body.get(name)
-    if value is None:
-        raise InvalidRequest(f"{name} is missing")
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{name} must be text")
-    if not 0 < len(value) <= limit:
-        raise InvalidRequest(f"{name} must have 1 to {limit} characters")
+def _printable(body: Mapping[str, Any], name: str) -> str:
+    value: str = body[name]
     if not value.isprintable():
         raise InvalidRequest(f"{name} has characters that can't be shown")
     return value
@@ -103,7 +119,7 @@ def _check_public_url(text: str) -> None:
         )
 
 
-def _moment(value: Any) -> datetime | None:
+def _moment(value: str | None) -> datetime | None:
     if value is None:
         return None
     try:
@@ -111,7 +127,7 @@ def _moment(value: Any) -> datetime | None:
         if moment.tzinfo is None:
             raise ValueError("no time zone")
         return moment.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         raise InvalidRequest("connected_at must be like 2031-01-31T12:00:00Z") from None
 
 
@@ -160,6 +176,12 @@ class Registrations:
         """Call `observer()` after every change of `rows()`; returns what ends that."""
         return self._observers.subscribe(observer)
 
+    def close(self, id: str) -> bool:
+        """End the tunnel of that id, or drop the registration; see `ITunnels`."""
+        keys = [key for key, row in self._rows.items() if row["id"] == id]
+        self._drop(keys)
+        return bool(keys) or self._live.close(id)
+
     def register(self, owner: str, registration: Registration) -> None:
         """Add a registration, or renew the one of the same client and upstream.
 
@@ -180,6 +202,7 @@ class Registrations:
         else:
             since = known["connected_at"]
         row = {
+            "id": secrets.token_hex(8) if known is None else known["id"],
             "hostname": registration.hostname,
             "public_url": registration.public_url,
             "upstream": registration.upstream,

@@ -10,17 +10,45 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-__all__ = ["of_owner", "shown", "timestamp"]
+from inletspy.web.schemas import record, text
+
+__all__ = ["TUNNEL", "of_owner", "shown", "timestamp"]
 
 Row = Mapping[str, Any]
 
-#: What a row says to the server only.
+#: What a row says to the server only, and to those who see everybody's.
 _INTERNAL: Final = frozenset({"owner"})
 
+#: A row as everybody sees it. A tunnel that was registered has no more than is required.
+TUNNEL: Final = record(
+    {
+        "id": text("What `/api/tunnels/{id}` calls it."),
+        "hostname": text("The public name; of a tcp tunnel the base domain."),
+        "public_url": text("Where visitors reach it, or what clients connect to it by."),
+        "upstream": text("The service behind it, as its client calls it."),
+        "client_id": text("Which client serves it."),
+        "connected_at": text("Since when, in UTC.", format="date-time"),
+        "status": {"enum": ["active", "draining"]},
+    },
+    {
+        "protocol": {"enum": ["http", "tcp"]},
+        "session": text("The client's session; its tunnels have the same."),
+        "wire": {"enum": ["inletspy.v1", "inlets"]},
+        "private": {"const": True, "description": "There if visitors can't reach it."},
+        "owner": text("Whose it is; for the scope `admin` only."),
+    },
+)
 
-def shown(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The rows as the outside gets to see them."""
-    return [{key: row[key] for key in row if key not in _INTERNAL} for row in rows]
+
+def shown(rows: Iterable[Row], *, owners: bool = False) -> list[dict[str, Any]]:
+    """The rows as the outside gets to see them.
+
+    Args:
+        rows: as they are inside.
+        owners: whether who sees them may know whose they are.
+    """
+    hidden = frozenset() if owners else _INTERNAL
+    return [{key: row[key] for key in row if key not in hidden} for row in rows]
 
 
 def of_owner(rows: Iterable[Row], owner: str) -> list[Row]:

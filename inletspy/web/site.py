@@ -7,29 +7,42 @@ server is passed in.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.server import Site
 
-from inletspy.interfaces import IAccounts, ISettings
+from inletspy.interfaces import IAccounts, ISettings, IStoredSettings
 from inletspy.policy.sources import block_of
 from inletspy.web.access import Access, Authenticate
-from inletspy.web.answers import NotFound
-from inletspy.web.api import ConfigurationResource, OwnTunnelsResource, ServerUrl
+from inletspy.web.accounts import NAME, TOKEN, USER, AccountCalls
+from inletspy.web.api import ConfigurationCalls, ServerUrl, TunnelCalls
+from inletspy.web.calls import Call, tree
 from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
+from inletspy.web.config import SETTING, SettingCalls
+from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
-from inletspy.web.status import Health, HealthResource, RegistrationsResource, StatusResource
+from inletspy.web.rows import TUNNEL
+from inletspy.web.status import Health, RegistrationCalls, StatusCalls
 
 if TYPE_CHECKING:
     from twisted.web.resource import Resource
 
 __all__ = ["StatusSite", "status_site"]
 
+#: What the calls' schemas call by name.
+SCHEMAS: Final = {
+    "Tunnel": TUNNEL,
+    "Token": TOKEN,
+    "User": USER,
+    "Name": NAME,
+    "Setting": SETTING,
+}
+
 
 def status_site(
     *,
-    settings: ISettings,
+    settings: IStoredSettings,
     accounts: IAccounts,
     tunnels: Registrations,
     authenticate: Authenticate,
@@ -50,17 +63,27 @@ def status_site(
         clock: for the time that clients may take.
     """
     access = Access(authenticate, lambda: settings.current.trusted_proxies)
-    configuration = NotFound()
-    configuration.putChild(b"tunnels", ConfigurationResource(settings, server_url, access))
-    api = NotFound()
-    api.putChild(b"config", configuration)
-    api.putChild(b"tunnels", OwnTunnelsResource(tunnels, access))
-    root = NotFound()
-    root.putChild(b"api", api)
-    root.putChild(b"health", HealthResource(health))
-    root.putChild(b"status", StatusResource(tunnels, settings, access))
-    root.putChild(b"tunnels", RegistrationsResource(tunnels, accounts, access))
-    return StatusSite(root, settings, clock)
+    calls = [
+        *StatusCalls(tunnels, settings, health, access).calls(),
+        *RegistrationCalls(tunnels, accounts).calls(),
+        *ConfigurationCalls(settings, server_url).calls(),
+        *TunnelCalls(tunnels).calls(),
+        *AccountCalls(accounts, settings, clock.seconds).calls(),
+        *SettingCalls(settings).calls(),
+    ]
+    calls.append(
+        Call(
+            "GET",
+            "/api/openapi.json",
+            lambda asked: described,
+            "This document",
+            {"type": "object"},
+            token="none",
+            bare=True,
+        )
+    )
+    described = document(calls, SCHEMAS)
+    return StatusSite(tree(calls, access, clock), settings, clock)
 
 
 class StatusSite(Site):

@@ -1,124 +1,132 @@
 """What there is and how it is: `/status`, `/health` and registration at `/tunnels`.
 
-Owns these resources as PLATFORM.md (Status API) has them. Whether a token is good,
-what is healthy and which tunnels there are is for others to know.
+Owns these calls as platforms know them. Whether a token is good, what is healthy and
+which tunnels there are is for others to know.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final
 
 from inletspy.errors import Refused
 from inletspy.interfaces import IAccounts, ISettings, ITunnels
 from inletspy.web.access import Access, is_local, seen_by
-from inletspy.web.answers import InvalidRequest, JsonResource, NotFound, Problem, read_object
-from inletspy.web.registrations import Registration, Registrations
+from inletspy.web.answers import Answer, Problem
+from inletspy.web.calls import Asked, Call
+from inletspy.web.registrations import REGISTRATION, Registration, Registrations
 from inletspy.web.rows import shown
+from inletspy.web.schemas import array, named, record
 
-if TYPE_CHECKING:
-    from twisted.web.resource import Resource
-    from twisted.web.server import Request
-
-__all__ = ["Health", "HealthResource", "RegistrationsResource", "StatusResource"]
+__all__ = ["Health", "StatusCalls"]
 
 #: Why the server is not healthy, in words for everybody; None while it is.
 Health = Callable[[], "str | None"]
 
-_STRAY_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
 _SUCCESS: Final = {"success": True}
+_SUCCEEDS: Final = record({"success": {"const": True}})
 
 
-class StatusResource(JsonResource):
-    """`GET /status`: the tunnels there are."""
+class StatusCalls:
+    """`/status` and `/health`."""
 
-    def __init__(self, tunnels: ITunnels, settings: ISettings, access: Access) -> None:
-        super().__init__()
+    def __init__(
+        self, tunnels: ITunnels, settings: ISettings, health: Health, access: Access
+    ) -> None:
         self._tunnels = tunnels
         self._settings = settings
+        self._health = health
         self._access = access
 
-    def get(self, request: Request) -> list[dict[str, Any]]:
+    def calls(self) -> list[Call]:
+        """The calls."""
+        return [
+            Call(
+                "GET",
+                "/status",
+                self.status,
+                "All tunnels; with a token, its owner's alone",
+                array(named("Tunnel")),
+                scopes=("status",),
+                token="optional",
+            ),
+            Call(
+                "GET",
+                "/health",
+                self.health,
+                "Whether the server does its work",
+                record({"status": {"const": "ok"}}),
+                token="none",
+                errors={503: "It does not, for the reason that is given."},
+                failure=record({"status": {"const": "unavailable"}, "reason": {"type": "string"}}),
+            ),
+        ]
+
+    def status(self, asked: Asked) -> list[dict[str, Any]]:
         """All tunnels for this machine, and for everybody if so set; with a token, its own.
 
         Private services are no business of strangers.
         """
         rows = self._tunnels.rows()
-        is_open = self._settings.current.status_public or is_local(request)
-        if is_open and not self._access.presented(request):
-            local = is_local(request)
+        local = is_local(asked.request)
+        is_open = local or self._settings.current.status_public
+        if is_open and not self._access.presented(asked.request):
             return shown(row for row in rows if local or not row.get("private"))
-        return shown(seen_by(self._access.caller(request, "status"), rows))
+        caller = self._access.caller(asked.request, "status")
+        return shown(seen_by(caller, rows), owners=caller.sees_all)
 
-
-class HealthResource(JsonResource):
-    """`GET /health`: whether the server does its work; open to everybody."""
-
-    def __init__(self, health: Health) -> None:
-        super().__init__()
-        self._health = health
-
-    def get(self, request: Request) -> dict[str, str]:
+    def health(self, asked: Asked) -> Answer:
         """200 while all is well, else 503 with the reason."""
         reason = self._health()
         if reason is None:
-            return {"status": "ok"}
-        request.setResponseCode(503)
-        return {"status": "unavailable", "reason": reason}
+            return Answer({"status": "ok"})
+        return Answer({"status": "unavailable", "reason": reason}, 503)
 
 
-class RegistrationsResource(JsonResource):
-    """`POST /tunnels`: a wrapper registers a tunnel or renews its registration."""
+class RegistrationCalls:
+    """`POST /tunnels` and `DELETE /tunnels/CLIENT_ID`, for wrappers."""
 
-    def __init__(self, registrations: Registrations, accounts: IAccounts, access: Access) -> None:
-        super().__init__()
+    def __init__(self, registrations: Registrations, accounts: IAccounts) -> None:
         self._registrations = registrations
         self._accounts = accounts
-        self._access = access
 
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        """The registrations of the client that the last segment of the path names."""
-        if request.postpath or not path:
-            return NotFound()
-        segment = request.path.rpartition(b"/")[2]
-        return _ClientResource(self._registrations, self._access, segment)
+    def calls(self) -> list[Call]:
+        """The calls."""
+        return [
+            Call(
+                "POST",
+                "/tunnels",
+                self.register,
+                "Register a tunnel that something else runs, or renew that",
+                _SUCCEEDS,
+                scopes=("connect",),
+                body=REGISTRATION,
+                any_type=True,
+                errors={429: "There are too many."},
+            ),
+            Call(
+                "DELETE",
+                "/tunnels/{client_id}",
+                self.forget,
+                "Drop the caller's registrations for a client",
+                _SUCCEEDS,
+                scopes=("connect",),
+            ),
+        ]
 
-    def post(self, request: Request) -> dict[str, bool]:
+    def register(self, asked: Asked) -> dict[str, bool]:
         """Register what the body says."""
-        caller = self._access.caller(request, "connect")
-        registration = Registration.from_json(read_object(request))
+        owner = asked.caller.owner
+        registration = Registration.from_json(asked.body)
         try:
-            self._accounts.current.own_client_id(caller.owner, registration.client_id)
+            self._accounts.current.own_client_id(owner, registration.client_id)
         except Refused as error:
             raise Problem(403, "Forbidden", error.message) from error
-        self._registrations.register(caller.owner.name, registration)
+        self._registrations.register(owner.name, registration)
         return _SUCCESS
 
-
-class _ClientResource(JsonResource):
-    """`DELETE /tunnels/CLIENT_ID`: the caller's registrations for one client."""
-
-    def __init__(self, registrations: Registrations, access: Access, segment: bytes) -> None:
-        super().__init__()
-        self._registrations = registrations
-        self._access = access
-        self._segment = segment
-
-    def delete(self, request: Request) -> dict[str, bool]:
+    def forget(self, asked: Asked) -> dict[str, bool]:
         """Drop them all; there need not be any."""
-        caller = self._access.caller(request, "connect")
-        self._registrations.forget(caller.owner.name, _percent_decoded(self._segment))
+        owner = asked.caller.owner
+        self._registrations.forget(owner.name, asked.parameters["client_id"])
         return _SUCCESS
-
-
-def _percent_decoded(segment: bytes) -> str:
-    """The text that a path's segment stands for (RFC 3986, 2.1), with no leniency."""
-    if _STRAY_PERCENT.search(segment):
-        raise InvalidRequest("The path has a % without two hexadecimal digits after it")
-    try:
-        return unquote_to_bytes(segment).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidRequest("The path is not UTF-8") from None

@@ -6,6 +6,7 @@ standard library's own reader of responses.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from inletspy.interfaces import IAccounts, ISettings, ITunnels
+from inletspy.interfaces import IAccounts, IStoredSettings, ITunnels
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.tokens import SHARED, Credential, Owner
 from inletspy.settings import Settings
@@ -42,6 +43,8 @@ CREDENTIALS = {
     READ_ONLY_TOKEN: Credential(Owner("reader", "reader"), scopes=frozenset(["status"])),
     ADMIN_TOKEN: Credential(Owner("root", "root"), scopes=frozenset(["admin"])),
 }
+
+_ids = itertools.count(1)
 
 #: 2026-01-01T00:00:00Z
 NEW_YEAR = 1767225600.0
@@ -66,6 +69,7 @@ def registration(**changes: Any) -> dict[str, Any]:
 def live_row(**changes: Any) -> dict[str, Any]:
     """A row of a tunnel that the server runs itself."""
     return {
+        "id": f"id-{next(_ids)}",
         "hostname": "abc-4000.tunnel.localhost",
         "public_url": "http://abc-4000.tunnel.localhost:8080",
         "upstream": "http://localhost:4000",
@@ -77,9 +81,14 @@ def live_row(**changes: Any) -> dict[str, Any]:
     }
 
 
-@implementer(ISettings)
+@implementer(IStoredSettings)
 class StubSettings:
     """Settings that a test changes as it likes."""
+
+    table: Any = None
+
+    async def refresh(self) -> None:
+        raise NotImplementedError
 
     def __init__(self, **values: Any) -> None:
         self.current = replace(Settings.from_rows({}), **values)
@@ -93,12 +102,20 @@ class StubSettings:
 
 @implementer(IAccounts)
 class StubAccounts:
-    """Alice, and nobody else."""
+    """Alice, and nobody else.
 
-    table: Any = None
+    Attributes:
+        table: what a test puts there.
+        refreshed: whether anybody wanted to know of changes at once.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, table: Any) -> None:
         self.current = Accounts({"alice": ALICE})
+        self.table = table
+        self.refreshed = False
+
+    async def refresh(self) -> None:
+        self.refreshed = True
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
@@ -114,6 +131,12 @@ class StubTunnels:
 
     def rows(self) -> list[dict[str, Any]]:
         return list(self.live)
+
+    def close(self, id: str) -> bool:
+        kept = [row for row in self.live if row["id"] != id]
+        closed = len(kept) < len(self.live)
+        self.show(*kept)
+        return closed
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         self.observers.append(observer)
@@ -166,11 +189,13 @@ class Answer:
 class StatusPort:
     """A status port without sockets, and all that is behind it."""
 
-    def __init__(self, authenticate: Authenticate | None = None, **settings: Any) -> None:
+    def __init__(
+        self, authenticate: Authenticate | None = None, table: Any = None, **settings: Any
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(NEW_YEAR)
         self.settings = StubSettings(**settings)
-        self.accounts = StubAccounts()
+        self.accounts = StubAccounts(table)
         self.live = StubTunnels()
         self.tunnels = Registrations(self.live, self.clock)
         self.unhealthy: str | None = None
@@ -191,6 +216,10 @@ class StatusPort:
         self.tokens_seen.append(token)
         self.sources_seen.append(source)
         return CREDENTIALS.get(token)
+
+    def later(self) -> list[Any]:
+        """What is to happen later, but for the end of idle connections."""
+        return [call for call in self.clock.getDelayedCalls() if "timedOut" not in str(call)]
 
     def connect(self, peer: IAddress = LOCAL) -> tuple[StatusChannel, Wire]:
         """A new connection: the server's end and what it writes to."""

@@ -70,7 +70,7 @@ class SocketTests(TestCase):
         self.site: StatusSite = status_site(
             settings=StubSettings(),
             tunnels=registrations,
-            accounts=StubAccounts(),
+            accounts=StubAccounts(None),
             authenticate=lambda token, source: CREDENTIALS.get(token),
             health=lambda: None,
             server_url=lambda: "",

@@ -29,11 +29,12 @@ class StatusTests(TestCase):
         port.live.show(live_row())
         port.post(registration())
         live, registered = port.status()
-        self.assertEqual({**live, "owner": "shared"}, live_row())
+        self.assertEqual({**live, "owner": "shared"}, live_row(id=live["id"]))
         self.assertEqual(
             registered,
             {
                 **registration(),
+                "id": registered["id"],
                 "connected_at": "2026-01-01T00:00:00.000Z",
                 "status": "active",
             },
