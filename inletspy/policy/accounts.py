@@ -16,12 +16,12 @@ from inletspy.errors import Code, Refused
 from inletspy.policy.names import base_label, check_label
 from inletspy.policy.tokens import SHARED, Credential, Owner
 
-__all__ = ["Accounts", "check_pattern", "check_user_name", "prefix_for"]
+__all__ = ["MAX_PREFIX", "Accounts", "check_pattern", "check_user_name", "prefix_for"]
 
 #: A client id has so many characters at most.
 _MAX_CLIENT_ID: Final = 128
 #: Leaves room for a name and a port in a label of 63 characters.
-_MAX_PREFIX: Final = 40
+MAX_PREFIX: Final = 40
 _match_user_name = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}").fullmatch
 
 
@@ -138,9 +138,9 @@ def prefix_for(name: str, wanted: str | None = None) -> str:
         prefix = check_label(text)
     except ValueError as error:
         raise ValueError(f"the prefix {error}") from error
-    if len(prefix) > _MAX_PREFIX:
+    if len(prefix) > MAX_PREFIX:
         raise ValueError(
-            f"the prefix {prefix!r} is longer than {_MAX_PREFIX} characters: choose a shorter one"
+            f"the prefix {prefix!r} is longer than {MAX_PREFIX} characters: choose a shorter one"
         )
     if prefix == SHARED.name:
         raise ValueError(f"the prefix {prefix!r} would mislead: choose another one")

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from inletspy.errors import NotThere, Refused
 from inletspy.interfaces import IAccounts, ISettings
+from inletspy.policy.accounts import MAX_PREFIX
 from inletspy.policy.addresses import parse_port_range
 from inletspy.policy.delegation import TokenWish
 from inletspy.policy.durations import LONGEST
@@ -112,8 +113,18 @@ class AccountCalls:
     def calls(self) -> list[Call]:
         """The calls."""
         made = record({"token": text("The token itself, this once."), **TOKEN["properties"]})
-        user = record({"name": _USER_NAME}, {"prefix": text("", most=63)}, closed=True)
-        name = record({"name": text("", most=253), "user": _USER_NAME}, closed=True)
+        user = record(
+            {"name": _USER_NAME},
+            {"prefix": text("Made from the name if it is left out.", most=MAX_PREFIX)},
+            closed=True,
+        )
+        name = record(
+            {
+                "name": text("A label, or a hostname outside the base domain.", most=253),
+                "user": _USER_NAME,
+            },
+            closed=True,
+        )
         return [
             _list("tokens", "Token", self.tokens, "The caller's tokens", query=_BY_USER),
             _one("tokens/{prefix}", "Token", self.token, "One token"),
