@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-__all__ = ["SHARED_LIMITS", "USER_LIMITS", "Limits", "check_limits", "parse_limit"]
+__all__ = ["HIGHEST", "SHARED_LIMITS", "USER_LIMITS", "Limits", "check_limits", "parse_limit"]
 
-_HIGHEST: Final = 1_000_000_000
+HIGHEST: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def _check(name: str, value: Any) -> float:
     if name not in _NAMES:
         raise ValueError(f"{str(name)[:64]!r} is no limit: use {', '.join(_NAMES)}")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= value <= _HIGHEST:
-        raise ValueError(f"{name} must be a number from 0, which stands for any, to {_HIGHEST}")
+    if not number or not 0 <= value <= HIGHEST:
+        raise ValueError(f"{name} must be a number from 0, which stands for any, to {HIGHEST}")
     if name in _COUNTS and value != int(value):
         raise ValueError(f"{name} must be a whole number")
     return int(value) if value == int(value) else float(value)

@@ -17,6 +17,7 @@ from inletspy.policy.accounts import MAX_PREFIX
 from inletspy.policy.addresses import parse_port_range
 from inletspy.policy.delegation import TokenWish
 from inletspy.policy.durations import LONGEST
+from inletspy.policy.limits import HIGHEST, Limits
 from inletspy.policy.names import plain_name
 from inletspy.policy.tokens import SCOPES, readable_start
 from inletspy.web.access import Caller
@@ -64,6 +65,7 @@ NAME: Final = record(
     }
 )
 
+_LIMIT: Final = {"type": "number", "minimum": 0, "maximum": HIGHEST}
 _USER_NAME: Final = text("A user's name.", most=64)
 
 _NEW_TOKEN: Final = record(
@@ -83,6 +85,10 @@ _NEW_TOKEN: Final = record(
             "description": "Seconds that it lasts.",
             "minimum": 1,
             "maximum": LONGEST,
+        },
+        "limits": {
+            **record({}, dict.fromkeys(Limits().values(), _LIMIT), closed=True),
+            "description": "In place of the settings'; for an admin to give.",
         },
     },
     closed=True,
@@ -180,6 +186,8 @@ class AccountCalls:
             if user != caller.owner.name or caller.owner.is_shared:
                 detail = "A user's token makes tokens for that user only, the shared one none"
                 raise Problem(403, "Forbidden", detail)
+            if "limits" in body:
+                raise Problem(403, "Forbidden", "Only an admin gives a token limits of its own")
             maker = caller.credential
             try:
                 wish = wish.within(maker, self._now())
@@ -194,6 +202,7 @@ class AccountCalls:
                 names=wish.names or (),
                 ports=wish.ports,
                 expires_in=wish.expires_in,
+                limits=body.get("limits"),
                 maker=maker,
                 **given,
             )

@@ -61,6 +61,7 @@ class WithinTests(TestCase):
             (CONFINED, TokenWish(ports=range(29999, 30001)), "30000 to 30010"),
             (CONFINED, TokenWish(ports=range(30010, 30012)), "30000 to 30010"),
             (CONFINED, TokenWish(expires_in=61), "60 seconds more"),
+            (Credential(ALICE, limits={"sessions": 1}), TokenWish(), "limits of its own"),
         ):
             self.assertMore(maker, wish, text)
 

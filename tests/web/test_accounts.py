@@ -13,8 +13,8 @@ VALUES: Final[list[Any]] = [
     "a\u202eb", "\ud83d", [], [None], [[]], ["\0"], ["x"] * 500, {}, {"a": 1},
 ]  # fmt: skip
 
-#: What is no fault in `refused_names`.
-GOOD: Final = [("value", []), ("value", ["x"] * 500)]
+#: What is no fault: in `refused_names`, and no limits at all.
+GOOD: Final = [("value", []), ("value", ["x"] * 500), ("limits", {})]
 
 #: Bodies that are no objects, or no JSON.
 NO_OBJECTS: Final = [
@@ -102,11 +102,29 @@ class TokenTests(StoredTestCase):
             (await self.ask("GET", "/api/tokens", token=self.tokens["alice"])).status, 200
         )
 
-    async def test_its_limits_are_those_of_the_one_that_made_it(self) -> None:
-        execute(self.database_url, "UPDATE inletspy_tokens SET limits = '{\"sessions\": 1}'")
-        await self.accounts.refresh()
-        row = await self.data("POST", "/api/tokens", {}, self.tokens["alice"])
-        self.assertEqual(row["limits"], {"sessions": 1})
+    async def test_no_limits_are_got_round(self) -> None:
+        token = self.tokens["alice"]
+        answer = await self.ask("POST", "/api/tokens", {"limits": {"sessions": 0}}, token)
+        self.assertEqual(answer.status, 403)
+        # It counts by itself, and so would each that it made.
+        limited = await self.create("alice", limits={"sessions": 1})
+        self.assertEqual((await self.ask("POST", "/api/tokens", {}, limited)).status, 403)
+        limits = {"sessions": 5, "connections_per_second": 0.5}
+        body: dict[str, Any] = {"user": "alice", "limits": limits}
+        row = await self.data("POST", "/api/tokens", body, self.tokens["root"])
+        self.assertEqual(row["limits"], limits)
+        wrong: Any
+        for wrong in (
+            {"sessions": -1},
+            {"sessions": 1.5},
+            {"bytes": 1},
+            {"sessions": "5"},
+            [],
+            None,
+        ):
+            body = {"user": "alice", "limits": wrong}
+            answer = await self.ask("POST", "/api/tokens", body, self.tokens["root"])
+            self.assertEqual(answer.status, 400, wrong)
 
     async def test_an_admin_makes_any(self) -> None:
         body = {"user": "bob", "scopes": ["connect", "admin"], "names": ["*"], "ports": "1-65535"}
