@@ -123,8 +123,8 @@ class IAccountsTable(Interface):
     kinds `NotThere` and `Conflict`. Rows are dictionaries, with times as datetimes.
     """
 
-    def users() -> Awaitable[list[dict[str, Any]]]:
-        """All users."""
+    def users(name: str | None = None) -> Awaitable[list[dict[str, Any]]]:
+        """All users, or the one of that name."""
 
     def add_user(name: str, prefix: str | None = None) -> Awaitable[Owner]:
         """Add a user; the prefix is made from the name where none is given."""

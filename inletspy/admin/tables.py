@@ -7,30 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["cell", "json_ready", "print_table"]
+if TYPE_CHECKING:
+    from rich.text import Text
+
+__all__ = ["cell", "json_ready", "print_table", "table"]
 
 
 def print_table(
     titles: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()
 ) -> None:
-    """Print rows under their titles.
+    """Print rows under their titles; see `table`."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(table(titles, rows, styles))
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> Text:
+    """Rows under their titles.
 
     Args:
         titles: one for each column.
         rows: each as long as the titles.
         styles: one for each row, as rich has them; none for plain ones.
     """
-    from rich.console import Console
     from rich.text import Text
 
     lines = [list(titles), *([_printable(text) for text in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    console = Console(soft_wrap=True, highlight=False)
+    whole = []
     for line, style in zip(lines, ["bold", *(styles or [""] * len(rows))], strict=True):
         padded = "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True))
-        console.print(Text(padded.rstrip(), style=style))
+        whole.append(Text(padded.rstrip(), style=style))
+    return Text("\n", no_wrap=True).join(whole)
 
 
 def cell(value: Any) -> str:

@@ -88,8 +88,8 @@ class AccountsTable:
 
     # -- users
 
-    async def users(self) -> list[dict[str, Any]]:
-        """All users by name, with the numbers of their good tokens and reserved names."""
+    async def users(self, name: str | None = None) -> list[dict[str, Any]]:
+        """All users by name, or one, with the numbers of good tokens and reserved names."""
         return await self._rows(
             ("name", "prefix", "tokens", "names", "created_at"),
             "SELECT u.name, u.prefix,"
@@ -97,7 +97,9 @@ class AccountsTable:
             "  AND t.revoked_at IS NULL"
             "  AND (t.expires_at IS NULL OR t.expires_at > CURRENT_TIMESTAMP)),"
             " (SELECT count(*) FROM inletspy_names n WHERE n.user_name = u.name),"
-            " u.created_at FROM inletspy_users u ORDER BY u.name",
+            " u.created_at FROM inletspy_users u WHERE %s IS NULL OR u.name = %s ORDER BY u.name",
+            name,
+            name,
         )
 
     async def add_user(self, name: str, prefix: str | None = None) -> Owner:

@@ -233,9 +233,8 @@ class AccountCalls:
 
     async def users(self, asked: Asked) -> dict[str, Any]:
         """The users that the caller may see."""
-        own = _own(asked.caller)
-        rows = await self._table.users()
-        return {"users": [_ready(row) for row in rows if own in (None, row["name"])]}
+        rows = await self._table.users(_own(asked.caller))
+        return {"users": [_ready(row) for row in rows]}
 
     async def user(self, asked: Asked) -> dict[str, Any]:
         """The user of that name."""
@@ -245,8 +244,7 @@ class AccountCalls:
         """Add a user."""
         owner = await self._table.add_user(asked.body["name"], asked.body.get("prefix"))
         await self._accounts.refresh()
-        rows = await self._table.users()
-        row = next(row for row in rows if row["name"] == owner.name)
+        (row,) = await self._table.users(owner.name)
         return _created("users", owner.name, _ready(row))
 
     async def remove(self, asked: Asked) -> dict[str, Any]:

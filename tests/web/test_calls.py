@@ -25,7 +25,7 @@ class PendingTable:
     def __init__(self) -> None:
         self.asked: list[Deferred[Any]] = []
 
-    def users(self) -> Deferred[Any]:
+    def users(self, name: str | None = None) -> Deferred[Any]:
         self.asked.append(Deferred())
         return self.asked[-1]
 
@@ -118,7 +118,7 @@ class PendingTests(TestCase):
             self.assertEqual(len(self.flushLoggedErrors(type(error))), 1)
 
     def test_an_answer_that_is_there_at_once(self) -> None:
-        self.table.users = lambda: succeed([])  # type: ignore[method-assign]
+        self.table.users = lambda name=None: succeed([])  # type: ignore[method-assign]
         _, wire = self.begin()
         self.assertEqual(Answer(wire.value()).json["data"], {"users": []})
 

@@ -1,0 +1,199 @@
+"""A server's status port, as commands ask it.
+
+Owns where it is, which token goes there, and what is said when it does not answer as it
+should. A token that is stored for a server is sent to no other one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from treq import collect
+from treq.client import HTTPClient
+from twisted.internet import defer
+from twisted.internet import error as twisted_errors
+from twisted.web.client import Agent, ResponseFailed
+from twisted.web.http_headers import Headers
+
+from inletspy.config import ServerConfig, read_token_file
+from inletspy.errors import InletspyError, ServerUnreachable, UsageError
+from inletspy.policy.tokens import is_token
+
+__all__ = ["StatusPort"]
+
+#: How long the whole answer may take, in seconds, and how many bytes it may have.
+PATIENCE: Final = 10.0
+MAX_ANSWER: Final = 32 * 1024 * 1024
+
+#: What a row must have to be shown.
+_FIELDS: Final = ("id", "public_url", "upstream", "client_id", "connected_at", "status")
+
+
+class StatusPort:
+    """Asks one server.
+
+    Args:
+        reactor: makes the connections.
+        url: where it is, without a final slash.
+        token: is sent with every request; empty for none.
+        spare: is sent once it turns out that a token is needed; called once.
+    """
+
+    def __init__(self, reactor: Any, url: str, token: str = "", spare: Path | None = None) -> None:
+        self._reactor = reactor
+        self._url = url
+        self._token = token
+        self._spare = spare
+        self._client = HTTPClient(Agent(reactor, connectTimeout=PATIENCE))
+
+    @classmethod
+    def find(
+        cls, reactor: Any, arguments: argparse.Namespace, environ: Mapping[str, str]
+    ) -> StatusPort:
+        """The status port that is named, else that of the server on this machine.
+
+        Args:
+            reactor: makes the connections.
+            arguments: `status_url` and `token_file`; may have `data_dir`.
+            environ: the environment.
+
+        Raises:
+            UsageError: what is named makes no sense.
+            InletspyError: no server has run here.
+        """
+        if arguments.token_file:
+            token = read_token_file(Path(arguments.token_file))
+        else:
+            token = environ.get("INLETS_TOKEN", "").strip()
+            if token and not is_token(token):
+                raise UsageError("INLETS_TOKEN: must be printable ASCII without spaces")
+        if arguments.status_url:
+            return cls(reactor, _checked(arguments.status_url), token)
+        folder = _data_dir(arguments, environ)
+        return cls(reactor, _announced(folder), token, folder / "token.txt")
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """The tunnels that it tells of.
+
+        Raises:
+            ServerUnreachable: no answer.
+            InletspyError: the token is of no use, or the answer of none.
+        """
+        status, body = await self._ask()
+        if status == 401 and not self._token and self._spare is not None:
+            spare, self._spare = self._spare, None
+            if spare.exists():
+                self._token = read_token_file(spare)
+                status, body = await self._ask()
+        if status == 401:
+            which = "does not accept the token" if self._token else "wants a token"
+            raise InletspyError(
+                f"the server at {self._url} {which}: name a file that has one with --token-file,"
+                " or set INLETS_TOKEN"
+            )
+        if status == 403:
+            raise InletspyError("the token is not good for this: it needs the scope status")
+        if status == 429:
+            raise InletspyError(
+                f"the server at {self._url} has had too many wrong tokens from here; wait a while"
+            )
+        try:
+            rows = json.loads(body)
+            good = status == 200 and all(
+                isinstance(row[key], str) for row in rows for key in _FIELDS
+            )
+        except (ValueError, TypeError, KeyError, RecursionError):
+            good = False
+        if not good or not isinstance(rows, list):
+            raise InletspyError(
+                f"{self._url} is no status port of an inletspy server (HTTP {status}): name another"
+                " with --status-url"
+            )
+        return rows
+
+    async def _ask(self) -> tuple[int, bytes]:
+        asking = defer.ensureDeferred(self._fetch())
+        try:
+            return await asking.addTimeout(PATIENCE, self._reactor)
+        except (defer.TimeoutError, defer.CancelledError, twisted_errors.TimeoutError):
+            why = f"no answer within {PATIENCE:g} seconds"
+        except Exception as error:
+            why = _why(error)
+        raise ServerUnreachable(
+            f"can't reach the status port at {self._url}: {why}; start the server, or name"
+            " another with --status-url"
+        )
+
+    async def _fetch(self) -> tuple[int, bytes]:
+        headers = Headers({"Accept": ["application/json"]})
+        if self._token:
+            headers.addRawHeader("Authorization", f"Bearer {self._token}")
+        response = await self._client.get(f"{self._url}/status", headers=headers, unbuffered=True)
+        body = bytearray()
+
+        def take(data: bytes) -> None:
+            body.extend(data)
+            if len(body) > MAX_ANSWER:
+                raise ValueError("the answer is too long")
+
+        await collect(response, take)
+        return response.code, bytes(body)
+
+
+def _data_dir(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path:
+    given = {"data-dir": getattr(arguments, "data_dir", None)}
+    names = (*ServerConfig.ENVIRONMENT["data-dir"], "HOME", "XDG_STATE_HOME")
+    return ServerConfig.load(given, {n: environ[n] for n in names if n in environ}).data_dir
+
+
+def _announced(folder: Path) -> str:
+    """Where the server with this data directory says that its status port is."""
+    try:
+        server = json.loads((folder / "server.json").read_bytes())
+        host, port = str(server["host"]), int(server["status_port"])
+    except FileNotFoundError:
+        raise InletspyError(
+            f"no server runs with the data directory {folder}; start one (twistd inletspy), or name"
+            " it by --data-dir or --status-url"
+        ) from None
+    except OSError as error:
+        raise InletspyError(
+            f"can't read {folder / 'server.json'}: {error.strerror}; name the server with"
+            " --status-url"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise InletspyError(f"{folder / 'server.json'} is damaged: restart the server") from None
+    if not port:
+        raise InletspyError("the server has its status port elsewhere: name it with --status-url")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _checked(text: str) -> str:
+    """A URL of a person's; raises UsageError."""
+    plain = text.rstrip("/").removesuffix("/status")
+    try:
+        url = urlsplit(plain)
+        good = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        good = good and plain.isascii() and plain.isprintable() and " " not in plain
+    except ValueError:
+        good = False
+    if not good or url.query or url.fragment or "@" in url.netloc:
+        raise UsageError(
+            "--status-url: must be an address like http://localhost:8091 or"
+            " https://tunnel.example.com"
+        )
+    return plain
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong with a connection, for people."""
+    if isinstance(error, ResponseFailed) and error.reasons:
+        return _why(error.reasons[0].value)
+    number = getattr(error, "osError", None)
+    return os.strerror(number) if isinstance(number, int) else str(error) or type(error).__name__
