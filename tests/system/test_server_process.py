@@ -252,7 +252,7 @@ class StartedTests(WholeTestCase):
         self.assertNotIn(server.token, server.stdout + server.stderr)
         self.assertEqual(server.token_file.stat().st_mode & 0o777, 0o600)
         self.assertEqual(path.stat().st_uid, os.getuid())
-        self.assertIn("inletspy is ready.", server.stdout)
+        await server.until("ready", lambda: "inletspy is ready." in server.stdout or None)
         await self.assertServes(server)
         self.assertEqual(await server.stop(), 0)
         self.assertFalse(path.exists())
