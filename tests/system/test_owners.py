@@ -69,7 +69,9 @@ class OwnersTestCase(WholeTestCase):
         )
 
 
-class EndTests(OwnersTestCase):
+class DownloadTestCase(OwnersTestCase):
+    """With a visitor who downloads for as long as there is a tunnel."""
+
     async def downloading(self, user: str) -> tuple[ClientProcess, Peer]:
         """A tunnel in the middle of a download that does not end by itself."""
         client, port = await self.tcp(user)
@@ -81,6 +83,8 @@ class EndTests(OwnersTestCase):
         await visitor.read(MIB)
         return client, visitor
 
+
+class EndTests(DownloadTestCase):
     async def test_a_revoked_token_ends_downloads_and_client(self) -> None:
         await self.start_with_users()
         client, visitor = await self.downloading("alice")
@@ -124,6 +128,19 @@ class EndTests(OwnersTestCase):
         self.assertIsNone(client.status)
 
 
+class CloseTests(DownloadTestCase):
+    async def test_a_tunnel_of_the_owner_s_own(self) -> None:
+        await self.start_with_users()
+        client, visitor = await self.downloading("alice")
+        (row,) = (await self.ask("alice", "/status")).json
+        answer = await self.ask("alice", f"/api/tunnels/{row['id']}", "DELETE")
+        self.assertEqual((answer.status, answer.json["success"]), (200, True))
+        await visitor.ended()
+        self.assertEqual(await client.ended(), 3)
+        self.assertIn("was closed", client.stdout + client.stderr)
+        self.assertEqual((await self.ask("alice", "/status")).json, [])
+
+
 class IsolationTests(OwnersTestCase):
     async def test_every_call_with_the_other_s_ids(self) -> None:
         await self.start_with_users()
@@ -154,6 +171,10 @@ class IsolationTests(OwnersTestCase):
             self.assertEqual(answer.json, {"success": True})  # of its own, which are none
             planted = {**registration, "client_id": name}
             self.assertEqual((await self.ask("bob", "/tunnels", "POST", planted)).status, 403)
+        for row in before:
+            for method in ("GET", "DELETE"):
+                answer = await self.ask("bob", f"/api/tunnels/{row['id']}", method)
+                self.assertEqual(answer.status, 404)
         configuration = (await self.ask("bob", "/api/config/tunnels")).json["data"]
         self.assertEqual(configuration["inlets_shared_token"], self.tokens["bob"])
 
