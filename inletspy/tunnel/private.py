@@ -124,7 +124,8 @@ class PrivateServices:
         try:
             if service is None:
                 raise ClientAway
-            usage = service.session.usage
+            # Whoever got hold of a share token must not keep out the owner's visitors.
+            usage = (session if session.credential.share_token else service.session).usage
             if usage is not None and usage.take_connection():
                 raise StreamReset(ResetCode.LIMIT, _REASONS[ResetCode.LIMIT])
             service.connect(far, self._source_of(session))

@@ -535,6 +535,17 @@ class PassingTests(PlaneTestCase):
         self.assertEqual(await second.ended(), CUT)
         self.assertIn("as many connections to it as there may be", self.failures[0])
 
+    async def test_guests_do_not_use_up_the_owners_rate(self) -> None:
+        self.plane.settings.change(user_limits=Limits(connections_per_second=0.1))
+        await self.serve()
+        await self.reach(self.share())
+        await self.joined()
+        for _ in range(2):
+            near = await self.visitors.connect_to(self.port)
+            self.assertEqual(await near.ended(), CUT)
+        await self.reach()
+        await self.joined()
+
     async def test_where_connections_come_from(self) -> None:
         """The upstream is told of the client's own address, and not what that client says."""
         await self.serve(proxy_protocol="v1")
