@@ -41,6 +41,8 @@ _DISCARD_SECONDS: Final = 30
 #: Seconds for which nothing may move: a visitor reads nothing of what waits for it, or an
 #: upstream that answers reads nothing of an upload.
 _STALL_SECONDS: Final = 300
+#: The bytes of a head that is kept for the next one to be compared with, at most.
+_MAX_KEPT: Final = 8192
 
 
 @implementer(IPushProducer)
@@ -407,16 +409,11 @@ class EdgeChannel(Protocol):
         request = self._request
         log = self.site.access_log
         if log is not None and request is not None:
-            seconds = self.site.seconds() - self._began
-            log.record(
-                self.address.encode(),
-                request.host,
-                request.method,
-                request.target,
-                status,
-                self._sent,
-                seconds,
-            )
+            who, seconds = self.address.encode(), self.site.seconds() - self._began
+            what = request.host, request.method, request.target
+            log.record(who, *what, status, self._sent, seconds)
+        if request is not None and len(request.target) + len(request.lines) > _MAX_KEPT:
+            self._request = None  # a connection that is idle holds little
 
     def splice(self, end: SpliceEnd) -> bytes:
         """Give all further bytes to `end`; returns those that have come already."""
