@@ -27,7 +27,8 @@ class Login:
         channel: the visitor's.
         request: its head.
         begin: begins the check; what it is called with, is to be told the outcome.
-        admit: makes the exchange for a visitor who may come in.
+        admit: makes the exchange for a visitor who may come in; gives None if the service
+            is over by then.
         refusal: the page for one who may not.
     """
 
@@ -36,7 +37,7 @@ class Login:
         channel: EdgeChannel,
         request: RequestHead,
         begin: Callable[[Callable[[bool], None]], None],
-        admit: Callable[[], Exchange],
+        admit: Callable[[], Exchange | None],
         refusal: pages.Page,
     ) -> None:
         self.request = request
@@ -67,6 +68,9 @@ class Login:
             channel.answer_page(self._refusal)
             return
         exchange = self._admit()
+        if exchange is None:
+            channel.answer_page(pages.CLIENT_AWAY)
+            return
         channel.replace_exchange(exchange)
         for data in self._body:
             exchange.body(data)

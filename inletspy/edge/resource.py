@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
@@ -29,8 +29,9 @@ from inletspy.edge.channel import EdgeChannel
 from inletspy.edge.exchange import Exchange
 from inletspy.edge.login import Login
 from inletspy.edge.upstreams import UpstreamPool
-from inletspy.edge.visits import Visits
+from inletspy.edge.visits import COOKIE, Visits, without_leave
 from inletspy.interfaces import ISettings, ISnapshot
+from inletspy.policy.links import PARAMETER
 from inletspy.policy.names import base_label
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["EdgeSite", "HostProxyResource"]
 
 _log = Logger()
+
+#: What stands in a request that may hold leave to visit, also where nobody is asked.
+_IN_TARGET: Final = PARAMETER.encode()
+_IN_FIELDS: Final = COOKIE.encode()
 
 
 class HostProxyResource(Resource):
@@ -95,12 +100,18 @@ class HostProxyResource(Resource):
         if not service.dialable:
             channel.answer_page(pages.NO_PORT)
             return None
+        visit = None
+        if service.rule is not None:
+            visit = self._visits.visit(channel, request, service, service.rule)
+            if visit is None:
+                return None
         usage = service.session.usage
         if usage is not None and usage.who not in channel.owners and not _count(channel, usage):
             return None
-        if service.rule is not None:
-            admit = partial(self._admit, channel, service)
-            return self._visits.enter(channel, request, service, service.rule, admit)
+        if visit is not None:
+            return self._visits.enter(visit, partial(self._admit, channel, service))
+        if _IN_TARGET in request.target or _IN_FIELDS in request.lines:
+            request = without_leave(request)
         return self._admit(channel, service, request)
 
     def _admit(self, channel: EdgeChannel, service: Service, request: RequestHead) -> Exchange:

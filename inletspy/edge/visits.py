@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.interfaces import ISSLTransport
@@ -34,25 +33,31 @@ if TYPE_CHECKING:
     from inletspy.edge.exchange import Exchange
     from inletspy.tunnel.session import Service
 
-__all__ = ["Visits"]
+__all__ = ["COOKIE", "Visit", "Visits", "without_leave"]
 
-#: The cookie of visitors with a share link. Only the host itself can set one whose name
-#: begins like the first (RFC 6265bis, 4.1.3.2), and only over https.
-_SECURE_COOKIE: Final = "__Host-tunnel_visit"
-_COOKIE: Final = "tunnel_visit"
-_COOKIES: Final = frozenset((_SECURE_COOKIE.encode(), _COOKIE.encode()))
+#: The cookie of visitors with a share link.
+COOKIE: Final = "tunnel_visit"
+#: The same over https; only the host itself can set one whose name begins like this (RFC
+#: 6265bis, 4.1.3.2).
+_SECURE_COOKIE: Final = f"__Host-{COOKIE}"
+_COOKIES: Final = frozenset((_SECURE_COOKIE.encode(), COOKIE.encode()))
 _TOKEN_FIELD: Final = b"x-tunnel-token"
 _PARAMETER: Final = PARAMETER.encode() + b"="
-#: Cookies that are looked at in one request, at most.
+#: Cookies of one name that are looked at in one request, at most.
 _MAX_TRIED: Final = 16
+#: Wrong guesses at one service, wherever they come from, before each further one makes all
+#: wait whom it does not know, and for how many seconds at most: nobody is to lock them out.
+_FREE_GUESSES: Final = 100
+_LONGEST_WAIT: Final = 10
 #: The longest credentials of Basic authentication that can be right, in base64.
 _MAX_BASIC: Final = (2 * MAX_CREDENTIAL + 1) * 4 // 3 + 4
 
 
-class _Visit:
+class Visit:
     """One request, as far as it matters who makes it.
 
     Attributes:
+        rule: the service's.
         fields: the values of each field, by its name in lower case.
         address: where the visitor comes from; None if that is not known.
         secure: whether the visitor speaks TLS.
@@ -61,11 +66,17 @@ class _Visit:
     """
 
     def __init__(
-        self, channel: EdgeChannel, request: RequestHead, service: Service, secure: bool
+        self,
+        channel: EdgeChannel,
+        request: RequestHead,
+        service: Service,
+        rule: VisitRule,
+        secure: bool,
     ) -> None:
         self.channel = channel
         self.request = request
         self.service = service
+        self.rule = rule
         self.fields: dict[bytes, list[bytes]] = {}
         for line in request.lines.split(b"\r\n"):
             name, _, value = line.partition(b":")
@@ -112,9 +123,10 @@ class _Visit:
         host = self.only(b"origin").lower().partition(b"://")[2]
         return re.sub(rb":[0-9]*$", b"", host) != self.request.host
 
-    def basic(self, rule: VisitRule) -> tuple[bytes, bytes] | None:
+    @property
+    def basic(self) -> tuple[bytes, bytes] | None:
         """User and password, where the rule asks for them."""
-        if not rule.accounts or self.unasked:
+        if not self.rule.accounts or self.unasked:
             return None
         return _basic(self.only(b"authorization"))
 
@@ -128,9 +140,9 @@ class _Visit:
         )
 
     @property
-    def key(self) -> Hashable:
-        """By what wrong guesses are counted."""
-        return self.service.hostname, block_of(self.address)
+    def block(self) -> str | None:
+        """What counts as the visitor's address; None if that is not known."""
+        return None if self.address is None else block_of(self.address)
 
 
 class Visits:
@@ -155,45 +167,56 @@ class Visits:
         self._passwords = PasswordChecks(in_thread)
         self._secure = secure
         self._now = now
+        #: Wrong guesses at a service from one address, and from all together.
         self._guesses = Guesses(now)
+        self._all_guesses = Guesses(now, lambda: _FREE_GUESSES, _LONGEST_WAIT)
 
-    def enter(
-        self,
-        channel: EdgeChannel,
-        request: RequestHead,
-        service: Service,
-        rule: VisitRule,
-        exchange: Callable[[RequestHead], Exchange],
-    ) -> Exchange | Login | None:
-        """What becomes of a request for a service with a rule.
+    def visit(
+        self, channel: EdgeChannel, request: RequestHead, service: Service, rule: VisitRule
+    ) -> Visit | None:
+        """A request for a service with a rule, if it may come from where it comes from.
 
         Args:
             channel: the visitor's.
             request: its head.
             service: what it is for.
             rule: the service's.
+
+        Returns:
+            None if it may not; the visitor has been answered then.
+        """
+        visit = Visit(channel, request, service, rule, self._secure)
+        if rule.admits(visit.address):
+            return visit
+        self._answer(visit, pages.ADDRESS_REFUSED)
+        return None
+
+    def enter(
+        self, visit: Visit, exchange: Callable[[RequestHead], Exchange]
+    ) -> Exchange | Login | None:
+        """What becomes of a request that comes from where it may.
+
+        Args:
+            visit: see `visit`.
             exchange: makes the exchange for a visitor who may come in, with the head as
                 the upstream may see it.
 
         Returns:
             None if the visitor has been answered already.
         """
-        visit = _Visit(channel, request, service, self._secure)
-        if not rule.admits(visit.address):
-            self._answer(visit, pages.ADDRESS_REFUSED)
-            return None
+        rule = visit.rule
         if not rule.asks:
-            return exchange(request)
+            return exchange(without_leave(visit.request))
         if visit.is_preflight:
-            channel.answer_page(pages.PREFLIGHT)
+            visit.channel.answer_page(pages.PREFLIGHT)
             return None
-        redeems = rule.private and visit.link_token and self._may_redirect(request)
+        redeems = rule.private and visit.link_token and self._may_redirect(visit.request)
         if redeems:
             end = self._link_end(visit, visit.link_token)
             if end is not None:
                 self._come_in(visit, self._cookie(visit, end))
                 return None
-        admitted = self._knows(visit, rule) or self._try_tokens(visit, rule)
+        admitted = self._knows(visit) or self._try_tokens(visit)
         if isinstance(admitted, pages.Page):
             self._answer(visit, admitted)
             return None
@@ -201,14 +224,13 @@ class Visits:
             if redeems:  # by an old link, and let in already
                 self._come_in(visit)
                 return None
-            return exchange(_stripped(visit, rule))
-        return self._try_password(
-            visit, rule, pages.LINK_OVER if redeems else pages.UNINVITED, exchange
-        )
+            return exchange(without_leave(visit.request, rule))
+        refusal = pages.LINK_OVER if redeems else pages.UNINVITED
+        return self._try_password(visit, refusal, exchange)
 
     # -- share links
 
-    def _link_end(self, visit: _Visit, token: bytes) -> int | None:
+    def _link_end(self, visit: Visit, token: bytes) -> int | None:
         return link_end(
             token,
             self._settings.current.link_signing_key,
@@ -221,13 +243,13 @@ class Visits:
     def _may_redirect(request: RequestHead) -> bool:
         return request.method in (b"GET", b"HEAD") and not request.upgrade
 
-    def _come_in(self, visit: _Visit, *fields: str) -> None:
+    def _come_in(self, visit: Visit, *fields: str) -> None:
         """Have the visitor ask again, without the token in the address."""
         fields += (f"Location: {_location(visit.target)}", "Referrer-Policy: no-referrer")
         visit.channel.answer_page(replace(pages.COME_IN, fields=fields))
 
-    def _cookie(self, visit: _Visit, end: int) -> str:
-        name = _SECURE_COOKIE if visit.secure else _COOKIE
+    def _cookie(self, visit: Visit, end: int) -> str:
+        name = _SECURE_COOKIE if visit.secure else COOKIE
         cookie = (
             f"Set-Cookie: {name}={visit.link_token.decode('ascii')}; Path=/; "
             f"Max-Age={math.ceil(end - self._now())}; HttpOnly; SameSite=Lax"
@@ -236,12 +258,17 @@ class Visits:
 
     # -- what a visitor may prove to be welcome by
 
-    def _knows(self, visit: _Visit, rule: VisitRule) -> bool:
+    def _knows(self, visit: Visit) -> bool:
         """Whether the visitor has a link, or comes with what was right before."""
+        rule = visit.rule
         if rule.private:
+            given = [visit.only(_TOKEN_FIELD)]
             cookies = [] if visit.unasked else visit.fields.get(b"cookie", [])
-            given = [value for cookie in cookies for value in cookie_values(cookie, _COOKIES)]
-            given = [*given[:_MAX_TRIED], visit.only(_TOKEN_FIELD)]
+            # Pages of others can set those of the second name, as many as they like.
+            for name in (_SECURE_COOKIE, COOKIE):
+                names = frozenset((name.encode(),))
+                values = [value for cookie in cookies for value in cookie_values(cookie, names)]
+                given += values[:_MAX_TRIED]
             if any(self._link_end(visit, token) is not None for token in given):
                 return True
         remembered = visit.service.visitors
@@ -249,76 +276,102 @@ class Visits:
             return False
         if any(token_digest(token) in remembered for token in _tokens(visit)):
             return True
-        basic = visit.basic(rule)
+        basic = visit.basic
         if basic is not None:
             mark = self._passwords.mark(rule.account_of(basic[0]), basic[1])
             return mark in remembered
         return False
 
-    def _try_tokens(self, visit: _Visit, rule: VisitRule) -> bool | pages.Page:
+    def _try_tokens(self, visit: Visit) -> bool | pages.Page:
         """True if one is right; a page if the visitor has to wait before trying."""
-        for token in _tokens(visit) if rule.tokens else ():
-            wait = self._guesses.wait(visit.key)
+        for token in _tokens(visit) if visit.rule.tokens else ():
+            wait = self._wait(visit)
             if wait:
                 return _slow_down(wait)
-            if rule.has_token(token):
+            if visit.rule.has_token(token):
                 visit.service.visitors.add(token_digest(token))
                 return True
-            self._guesses.guessed(visit.key)
+            self._guessed(visit)
         return False
 
     def _try_password(
         self,
-        visit: _Visit,
-        rule: VisitRule,
+        visit: Visit,
         refusal: pages.Page,
         exchange: Callable[[RequestHead], Exchange],
     ) -> Login | None:
         """A request that waits until the visitor's password is checked, if there is one."""
-        refusal = self._refusal(visit, rule, refusal)
-        basic = visit.basic(rule)
+        refusal = self._refusal(visit, refusal)
+        basic = visit.basic
         if basic is None:
             visit.channel.answer_page(refusal)
             return None
         user, password = basic
-        account = rule.account_of(user)
+        service, block = visit.service, visit.block
+        account = visit.rule.account_of(user)
         mark = self._passwords.mark(account, password)
         first = not self._passwords.under_way(mark)
         if first:
-            wait = self._guesses.wait(visit.key)
-            if wait or self._passwords.full:
+            wait = self._wait(visit)
+            if wait or self._passwords.full(service.hostname, block):
                 self._answer(visit, _slow_down(wait) if wait else pages.SIGNING_IN_BUSY)
                 return None
-            self._guesses.guessed(visit.key)
+            self._guessed(visit)
 
         def begin(tell: Callable[[bool], None]) -> None:
             def checked(right: bool) -> None:
                 if right:
-                    visit.service.visitors.add(mark)
+                    service.visitors.add(mark)
                     if first:
-                        self._guesses.was_right(visit.key)
+                        self._was_right(visit)
                 tell(right)
 
-            self._passwords.check(mark, account, password, checked)
+            self._passwords.check(mark, account, password, checked, service.hostname, block)
 
-        admit = partial(exchange, _stripped(visit, rule))
+        def admit() -> Exchange | None:
+            if service.session.services.get(service.number) is not service:
+                return None  # it went away meanwhile
+            return exchange(without_leave(visit.request, visit.rule))
+
         return Login(visit.channel, visit.request, begin, admit, refusal)
+
+    # -- wrong guesses
+
+    def _counts(self, visit: Visit) -> list[tuple[Guesses, Hashable]]:
+        """Where a visitor's wrong guesses are counted, and by what."""
+        hostname = visit.service.hostname
+        counts: list[tuple[Guesses, Hashable]] = [(self._all_guesses, hostname)]
+        # One whose address is not known must not keep out all others of whom that is true.
+        if visit.block is not None:
+            counts.append((self._guesses, (hostname, visit.block)))
+        return counts
+
+    def _wait(self, visit: Visit) -> float:
+        return max(guesses.wait(key) for guesses, key in self._counts(visit))
+
+    def _guessed(self, visit: Visit) -> None:
+        for guesses, key in self._counts(visit):
+            guesses.guessed(key)
+
+    def _was_right(self, visit: Visit) -> None:
+        for guesses, key in self._counts(visit):
+            guesses.was_right(key)
 
     # -- answers
 
-    def _refusal(self, visit: _Visit, rule: VisitRule, page: pages.Page) -> pages.Page:
+    def _refusal(self, visit: Visit, page: pages.Page) -> pages.Page:
         challenges = []
-        if rule.accounts:
+        if visit.rule.accounts:
             challenges.append('WWW-Authenticate: Basic realm="tunnel", charset="UTF-8"')
-        if rule.tokens or not challenges:
+        if visit.rule.tokens or not challenges:
             challenges.append('WWW-Authenticate: Bearer realm="tunnel"')
         return _for(visit, replace(page, fields=tuple(challenges)))
 
-    def _answer(self, visit: _Visit, page: pages.Page) -> None:
+    def _answer(self, visit: Visit, page: pages.Page) -> None:
         visit.channel.answer_page(_for(visit, page))
 
 
-def _for(visit: _Visit, page: pages.Page) -> pages.Page:
+def _for(visit: Visit, page: pages.Page) -> pages.Page:
     """The page in the form that suits who asks."""
     if visit.loads_page:
         return replace(page, for_programs=False)
@@ -331,7 +384,7 @@ def _slow_down(wait: float) -> pages.Page:
     return replace(pages.TOO_MANY_GUESSES, retry_after=math.ceil(wait))
 
 
-def _tokens(visit: _Visit) -> list[bytes]:
+def _tokens(visit: Visit) -> list[bytes]:
     """The tokens that came with a request, one a field at most."""
     given = [visit.only(_TOKEN_FIELD), _bearer(visit.only(b"authorization"))]
     return [token for token in given if 0 < len(token) <= MAX_CREDENTIAL]
@@ -357,28 +410,36 @@ def _basic(authorization: bytes) -> tuple[bytes, bytes] | None:
     except binascii.Error:
         return None
     user, colon, password = map(credential_bytes, text.partition(":"))
-    return (user, password) if colon and len(password) <= MAX_CREDENTIAL else None
+    if not colon or max(len(user), len(password)) > MAX_CREDENTIAL:
+        return None
+    return user, password
 
 
-def _stripped(visit: _Visit, rule: VisitRule) -> RequestHead:
-    """The request without what is for the tunnel and not for the upstream."""
-    request = visit.request
-    authorizations = visit.fields.get(b"authorization", [])
-    left_out = {_TOKEN_FIELD}
-    if any(_is_own(value, rule) for value in authorizations):
-        left_out.add(b"authorization")
-    lines = []
-    for line in request.lines.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b":")
+def without_leave(request: RequestHead, rule: VisitRule | None = None) -> RequestHead:
+    """The request without what lets a visitor into a tunnel, which no upstream may learn.
+
+    Who serves the name may be another than the one who made a link to it, and that one
+    may come back. `X-Tunnel-Token` is left out of every head that is passed on.
+
+    Args:
+        request: as it came.
+        rule: what the visitor was let in by; None where nobody is asked.
+    """
+    lines = [line.partition(b":") for line in request.lines.split(b"\r\n")[:-1]]
+    is_own = rule is not None and any(
+        name.lower() == b"authorization" and _is_own(value.strip(b" \t"), rule)
+        for name, _, value in lines
+    )
+    kept = b""
+    for name, colon, value in lines:
         lower = name.lower()
         if lower == b"cookie" and cookie_values(value, _COOKIES):
             cookies = without_cookies(value, _COOKIES)
             if cookies:
-                lines.append(name + b": " + cookies)
-        elif lower not in left_out:
-            lines.append(line)
-    kept = b"".join(line + b"\r\n" for line in lines)
-    target = visit.target if rule.private else request.target
+                kept += name + b": " + cookies + b"\r\n"
+        elif lower != b"authorization" or not is_own:
+            kept += name + colon + value + b"\r\n"
+    _, target = _without_token(request.target)
     if kept == request.lines and target == request.target:
         return request
     return RequestHead(request.method, target, request.minor, kept)

@@ -75,11 +75,10 @@ def source_of(peer: str, forwarded_for: str, trusted: Collection[Network]) -> Ad
         trusted: proxies that are believed.
 
     Returns:
-        None if that is no IP address.
+        None if that is not known: it is no IP address, or a proxy names none but proxies.
     """
-    source = read_address(peer)
     if not is_proxy(peer, trusted):
-        return source
+        return read_address(peer)
     # The last is what the proxy itself saw; those before it may be made up, unless it
     # was another trusted proxy that the proxy saw.
     for text in forwarded_for.split(",")[: -_MAX_FORWARDED - 1 : -1]:
@@ -87,8 +86,8 @@ def source_of(peer: str, forwarded_for: str, trusted: Collection[Network]) -> Ad
             continue
         source = read_address(text.strip())
         if source is None or not is_proxy(str(source), trusted):
-            break
-    return source
+            return source
+    return None
 
 
 def guesser(peer: str, forwarded_for: str, trusted: Collection[Network]) -> str | None:
@@ -98,6 +97,4 @@ def guesser(peer: str, forwarded_for: str, trusted: Collection[Network]) -> str 
         None for a proxy that does not say whom it brings: one must not lock out the others.
     """
     source = source_of(peer, forwarded_for, trusted)
-    if source is None or is_proxy(str(source), trusted):
-        return None
-    return block_of(source)
+    return None if source is None else block_of(source)

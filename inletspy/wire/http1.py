@@ -55,7 +55,7 @@ _match_request = re.compile(_REQUEST_LINE + FIELDS).fullmatch
 _find_fields = re.compile(
     rb"\n(?=[hctuekpfx])(host|connection|content-length|transfer-encoding|upgrade|expect"
     rb"|te|keep-alive|proxy-connection|forwarded|x[-_]forwarded[-_][^:]*+|x[-_]real[-_]ip"
-    rb"|x-request-id):[ \t]*+([^\r]*+)\r"
+    rb"|x-request-id|x-tunnel-token):[ \t]*+([^\r]*+)\r"
 ).finditer
 
 #: Host and port; the host is the first group, or the second if it is an IP literal.
@@ -286,8 +286,8 @@ class RequestHead:
                 hop_by_hop.append(span)
             elif name == b"x-request-id":
                 self.has_request_id = True
-            elif name in (b"keep-alive", b"proxy-connection"):
-                hop_by_hop.append(span)
+            elif name in (b"keep-alive", b"proxy-connection", b"x-tunnel-token"):
+                hop_by_hop.append(span)  # the last is for the tunnel and for no upstream
             elif b"_" in name:
                 hop_by_hop.append(span)  # no proxy writes it so
             else:

@@ -8,7 +8,7 @@ import json
 from ipaddress import ip_network
 from typing import Any, ClassVar
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
 
 from inletspy.edge.accesslog import AccessLog
@@ -23,8 +23,9 @@ from tests.edge.tunnels import (
     ok,
     read_answer,
     read_head,
+    usage,
 )
-from tests.peers import until
+from tests.peers import Peer, until
 
 KEY = "k" * 43
 TOKEN = "t0ken-of-a-program"
@@ -114,6 +115,7 @@ class BasicAuthTests(VisitTestCase):
             "Authorization: Bearer " + TOKEN,
             "Authorization: Basic " + "QUJD" * 300,
             basic("ann", "x" * 257),
+            basic("a" * 257, "x"),
             "Cookie: tunnel_visit=" + self.link_token(),
             "X-Tunnel-Token: " + self.link_token(),
         ):
@@ -220,6 +222,18 @@ class BasicAuthTests(VisitTestCase):
         self.assertEqual((await read_head(visitor)).status, 503)
         held.callback(b"")
 
+    async def test_a_service_that_is_over_by_then(self) -> None:
+        held: Deferred[Any] = Deferred()
+        self.edge.in_thread = lambda *call: held
+        field = basic("ann", "pass:word: with colons")
+        visitor = await self.visit(self.request("GET / HTTP/1.1", field))
+        await until(lambda: self.edge.site.busy, "asked")
+        self.edge.release(self.host, self.tunnel)
+        self.tunnel.session.services.clear()
+        held.callback(hash_password(b"pass:word: with colons", SALT))
+        self.assertEqual((await read_head(visitor)).status, 503)
+        self.assertEqual(self.edge.resource.pools, set())
+
     async def test_a_check_that_fails(self) -> None:
         self.edge.in_thread = lambda *call: fail(MemoryError())
         self.assertEqual((await self.answer(basic("ann", "x"))).status, 401)
@@ -233,19 +247,43 @@ class BasicAuthTests(VisitTestCase):
             return held[-1]
 
         self.edge.in_thread = hold
-        waiting = []
-        for number in range(32):
-            source = f"127.0.0.{number + 1}"
-            request = self.request("GET / HTTP/1.1", basic("ann", str(number)))
-            waiting.append(await self.visit(request, source=source))
+        hosts = [self.host, *(f"app{number}.{DOMAIN}" for number in range(4))]
+        for host in hosts[1:]:
+            tunnel = Tunnel(f"http://127.0.0.1:{self.upstream.port}")
+            tunnel.service.rule = self.tunnel.service.rule
+            self.edge.serve(host, tunnel)
+        waiting: list[Peer] = []
+
+        async def begin(host: str, source: int) -> None:
+            self.host = host
+            request = self.request("GET / HTTP/1.1", basic("ann", str(len(waiting))))
+            waiting.append(await self.visit(request, source=f"127.0.0.{source}"))
             await until(lambda: self.edge.site.busy == len(waiting), "asked")
+
+        async def refused(host: str, source: int) -> None:
+            self.host = host
+            head = await self.answer(basic("ann", "one more"), source=f"127.0.0.{source}")
+            self.assertEqual((head.status, head.get("retry-after")), (503, "2"))
+
+        await begin(hosts[0], 1)
+        await begin(hosts[1], 1)
+        await refused(hosts[2], 1)  # two of one visitor
+        for source in range(2, 9):
+            await begin(hosts[0], source)
+        await refused(hosts[0], 9)  # eight of one service
+        for host in hosts[1:4]:
+            for source in range(10, 17 if host == hosts[1] else 18):
+                await begin(host, source if host != hosts[3] else source + 10)
+        self.assertEqual(len(waiting), 32)
+        await refused(hosts[4], 99)  # and all there may be
         self.assertEqual(len(held), 2)
-        head = await self.answer(basic("ann", "one more"), source="127.0.0.99")
-        self.assertEqual((head.status, head.get("retry-after")), (503, "2"))
         while held:
             held.pop(0).callback(b"")
         for visitor in waiting:
             self.assertEqual((await read_head(visitor)).status, 401)
+        self.edge.in_thread = lambda *call: fail(MemoryError())
+        self.assertEqual((await self.answer(basic("ann", "x"), source="127.0.0.1")).status, 401)
+        self.flushLoggedErrors(MemoryError)
 
     async def test_guessing_is_slowed_down(self) -> None:
         right = basic("ann", "pass:word: with colons")
@@ -261,6 +299,33 @@ class BasicAuthTests(VisitTestCase):
         # Others are not kept from coming, nor is who was in already.
         await self.seen(right, source="127.0.0.2")
         await self.seen(right)
+
+    async def test_guessing_from_many_addresses_is_slowed_down(self) -> None:
+        self.edge.in_thread = lambda *call: succeed(b"")
+        for number in range(100):
+            source = f"127.0.1.{number // 4}"
+            head = await self.answer(basic("ann", str(number)), source=source)
+            self.assertEqual(head.status, 401)
+        self.edge.in_thread = deferToThread
+        right = basic("ann", "pass:word: with colons")
+        head = await self.answer(right, source="127.0.0.2")
+        self.assertEqual((head.status, head.get("retry-after")), (429, "1"))
+        self.edge.now += 1
+        await self.seen(right, source="127.0.0.2")
+        self.edge.now += 1
+        self.assertEqual((await self.answer(basic("ann", "x"), source="127.0.0.3")).status, 401)
+        # Who was in already is not held up, wherever from.
+        self.assertEqual((await self.answer(basic("ann", "y"), source="127.0.0.4")).status, 429)
+        await self.seen(right, source="127.0.0.4")
+        self.edge.now += 10  # never more than that
+        self.assertEqual((await self.answer(basic("ann", "y"), source="127.0.0.4")).status, 401)
+
+    async def test_a_proxy_that_does_not_say_whom_it_brings(self) -> None:
+        """One of its visitors must not lock out the others."""
+        self.edge.settings.change(trusted_proxies=networks("127.0.0.1"))
+        for number in range(6):
+            self.assertEqual((await self.answer(basic("ann", str(number)))).status, 401)
+        await self.seen(basic("ann", "pass:word: with colons"))
 
     async def test_websocket(self) -> None:
         upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x")
@@ -398,6 +463,12 @@ class PrivateTests(VisitTestCase):
     async def test_no_other_cookie_is_in_its_way(self) -> None:
         head = await self.seen(f"Cookie: tunnel_visit=x; {self.cookie()[8:]}")
         self.assertEqual(head.get("cookie"), "a=b; c=d")
+
+    async def test_cookies_of_others_do_not_crowd_it_out(self) -> None:
+        """Any page of the base domain can set those that do not begin with `__Host-`."""
+        own = f"__Host-tunnel_visit={self.link_token()}"
+        await self.seen("Cookie: " + "tunnel_visit=x; " * 100 + own)
+        await self.seen(f"Cookie: {own}" + "; tunnel_visit=x" * 100)
 
     async def test_programs_send_it(self) -> None:
         head = await self.seen(f"X-Tunnel-Token: {self.link_token()}", "Authorization: Bearer own")
@@ -583,7 +654,7 @@ class AddressTests(VisitTestCase):
             ("127.0.0.3, unknown", False),
             ("127.0.0.3,", True),
             ("10.1.1.1", False),
-            ("", True),  # the proxy itself
+            ("", False),
             ("10.1.1.1, " * 200 + "127.0.0.3", True),
         ):
             field = f"X-Forwarded-For: {said}"
@@ -593,17 +664,79 @@ class AddressTests(VisitTestCase):
                 self.assertEqual((await self.answer(field)).status, 403, said)
         await self.seen("X-Forwarded-For: 9.9.9.9", "X-Forwarded-For: 127.0.0.3")
 
-    async def test_cookies_and_tokens_are_none_of_its_business(self) -> None:
-        head = await self.seen("X-Tunnel-Token: x", "Cookie: tunnel_visit=y", basic("a", "b"))
-        self.assertEqual((head.get("x-tunnel-token"), head.get("cookie")), ("x", "tunnel_visit=y"))
+    async def test_a_proxy_is_no_visitor(self) -> None:
+        """That it does not say whom it brings is no way around what is denied."""
+        self.edge.settings.change(trusted_proxies=networks("127.0.0.1"))
+        for options in ({"deny": ["203.0.113.0/24"]}, {"allow": ["127.0.0.0/8"]}):
+            self.tunnel.service.rule = VisitRule.read("http", options)
+            self.assertEqual((await self.answer()).status, 403)
+
+    async def test_who_is_refused_uses_up_nothing(self) -> None:
+        self.tunnel.session.usage = usage(connections_per_second=0.1)
+        for _ in range(3):
+            self.assertEqual((await self.answer(source="127.0.0.2")).status, 403)
+        await self.seen(source="127.0.0.3")
+        self.assertEqual((await self.answer(source="127.0.0.3")).status, 429)
+
+    async def test_what_is_for_the_tunnel_stays_there(self) -> None:
+        field = "Cookie: a=b; tunnel_visit=y"
+        head = await self.seen("X-Tunnel-Token: x", field, basic("a", "b"))
+        self.assertEqual((head.get("x-tunnel-token"), head.get("cookie")), (None, "a=b"))
         self.assertIsNotNone(head.get("authorization"))
 
 
 class OpenTests(VisitTestCase):
     """A service for everybody."""
 
-    async def test_nothing_is_changed(self) -> None:
+    async def test_all_is_passed_on(self) -> None:
         self.assertIsNone(self.tunnel.service.rule)
-        head = await self.seen("X-Tunnel-Token: x", line="OPTIONS /?tunnel_token=y HTTP/1.1")
-        self.assertEqual(head.start, "OPTIONS /?tunnel_token=y HTTP/1.1")
-        self.assertEqual(head.get("x-tunnel-token"), "x")
+        fields = ("Cookie: a=tunnel_visit;  b=c", basic("a", "b"), "X-A: tunnel_visit")
+        head = await self.seen(*fields, line="OPTIONS /?a=b HTTP/1.1")
+        self.assertEqual(head.start, "OPTIONS /?a=b HTTP/1.1")
+        self.assertEqual(head.get("cookie"), "a=tunnel_visit;  b=c")
+        self.assertEqual(head.get("x-a"), "tunnel_visit")
+        self.assertIsNotNone(head.get("authorization"))
+
+    async def test_but_nobodys_leave_to_visit_the_name(self) -> None:
+        """Whoever serves it now may be another than the one who gave it."""
+        token = self.link_token()
+        for name in ("tunnel_visit", "__Host-tunnel_visit"):
+            head = await self.seen(
+                f"Cookie: a=b; {name}={token};c=d",
+                f"cookie: {name}={token}",
+                f"X-TUNNEL-Token: {token}",
+                line=f"GET /a?b&tunnel_token={token} HTTP/1.1",
+            )
+            self.assertEqual(head.start, "GET /a?b HTTP/1.1")
+            self.assertEqual(head.all("cookie"), ["a=b; c=d"])
+            self.assertNotIn(token, str(head))
+
+    async def test_of_each_request_of_a_connection(self) -> None:
+        visitor = await self.visit()
+        upstream = None
+        for _ in range(3):
+            visitor.send(
+                self.request("GET / HTTP/1.1", "X-Tunnel-Token: x", "Cookie: tunnel_visit=y")
+            )
+            upstream = upstream or await self.upstream.connection()
+            head = await read_head(upstream)
+            self.assertEqual(head.all("cookie") + head.all("x-tunnel-token"), [])
+            upstream.send(ok())
+            await read_answer(visitor)
+
+    async def test_a_connection_keeps_no_large_head(self) -> None:
+        visitor = await self.visit()
+        upstream = None
+        for line, field, kept in (
+            ("GET / HTTP/1.1", "X-A: b", True),
+            ("GET / HTTP/1.1", "X-A: " + "b" * 9000, False),
+            (f"GET /{'a' * 9000} HTTP/1.1", "X-A: b", False),
+            ("GET / HTTP/1.1", "X-A: " + "b" * 7000, True),
+        ):
+            visitor.send(self.request(line, field))
+            upstream = upstream or await self.upstream.connection()
+            self.assertEqual((await read_head(upstream)).start, line)
+            upstream.send(ok())
+            await read_answer(visitor)
+            (channel,) = self.edge.site.channels
+            self.assertEqual(channel._request is not None, kept)

@@ -69,8 +69,15 @@ class ProxyTests(SynchronousTestCase):
         self.assertSource("None", "10.0.0.1", "198.51.100.1, unknown")
         self.assertSource("None", UNIX, "")
 
+    def test_a_proxy_that_does_not_say(self) -> None:
+        """It is not the visitor, and its address says nothing of one."""
+        for forwarded_for in ("", " , ", "10.0.0.1", "2001:db8:1::7, 10.0.0.2"):
+            self.assertSource("None", "10.0.0.1", forwarded_for)
+            self.assertSource("None", UNIX, forwarded_for)
+
     def test_of_a_long_list_the_end_counts(self) -> None:
-        self.assertSource("10.0.0.2", "10.0.0.1", "198.51.100.1" + ", 10.0.0.2" * 20)
+        self.assertSource("None", "10.0.0.1", "198.51.100.1" + ", 10.0.0.2" * 20)
+        self.assertSource("198.51.100.1", "10.0.0.1", "198.51.100.1" + ", 10.0.0.2" * 15)
 
     def test_guesses_count_by_block(self) -> None:
         for expected, peer, forwarded_for in (
