@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
 from zope.interface import directlyProvides, providedBy
 
 __all__ = ["eager", "quicken"]
+
+#: Bytes from which on a copy is dearer than a system call that takes several pieces, and
+#: how many pieces such a call takes everywhere (POSIX, limits.h: IOV_MAX).
+_MUCH: Final = 16_384
+_MAX_PIECES: Final = 16
 
 
 class _WriteAtOnce:
@@ -39,9 +44,10 @@ class _WriteAtOnce:
     _tempDataBuffer: list[bytes]
     _writeDisconnected: bool
 
-    def write(self, data: bytes) -> None:
-        """Send `data` now, as far as the socket takes it; the rest as Twisted would."""
-        if not (
+    @property
+    def _takes_now(self) -> bool:
+        """Whether nothing is to be sent before, and the connection is as it should be."""
+        return not (
             self._tempDataBuffer
             or self.dataBuffer
             or self.TLS
@@ -50,7 +56,11 @@ class _WriteAtOnce:
             or self._aborting
             or self.disconnected
             or not self.connected
-        ):
+        )
+
+    def write(self, data: bytes) -> None:
+        """Send `data` now, as far as the socket takes it; the rest as Twisted would."""
+        if self._takes_now:
             try:
                 sent = self.socket.send(data)
             except OSError:
@@ -60,9 +70,19 @@ class _WriteAtOnce:
             data = data[sent:]
         super().write(data)  # type: ignore[misc]
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send several pieces as one."""
-        self.write(b"".join(data))
+    def writeSequence(self, data: Iterable[bytes | bytearray]) -> None:
+        """Send several pieces as one; what is much is not put together before."""
+        pieces = list(data)
+        size = sum(map(len, pieces))
+        if size < _MUCH or len(pieces) > _MAX_PIECES or not self._takes_now:
+            self.write(b"".join(pieces))
+            return
+        try:
+            sent = self.socket.sendmsg(pieces)
+        except OSError:
+            sent = 0  # see `write`
+        if sent < size:
+            super().write(b"".join(pieces)[sent:])  # type: ignore[misc]
 
 
 class _Server(_WriteAtOnce, tcp.Server):

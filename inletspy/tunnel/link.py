@@ -1,9 +1,9 @@
 """A link: one control connection, a WebSocket that carries a session's messages.
 
-autobahn does the opening handshake, control frames, fragments and the closing
-handshake. Whole, unfragmented binary frames, nearly all of the traffic, are taken and
-made here, beside autobahn: that path costs a twentieth of the general one. What a
-message means is the mux's business, what a session may do the session's.
+autobahn does the opening handshake, control frames and the closing handshake. The frames
+of binary messages, nearly all of the traffic, are taken and made here, beside autobahn:
+that path costs a twentieth of the general one. What a message means is the mux's
+business, what a session may do the session's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ _MAX_REASON: Final = 123
 
 _OPEN: Final = WebSocketProtocol.STATE_OPEN
 _CONNECTING: Final = WebSocketProtocol.STATE_CONNECTING
-_BINARY: Final = 0x82  # FIN and the opcode of a binary message (RFC 6455, 5.2)
+#: FIN, and the opcode, which is 0 of all frames of a message but the first (RFC 6455, 5.2).
+_FIN: Final = 0x80
+_OPCODE: Final = 0x0F
+#: First bytes of the frames of binary messages: a whole one; the first, a middle, the last part.
+_BINARY: Final = 0x82
+_OF_MESSAGES: Final = frozenset((_BINARY, 0x02, 0x00, 0x80))
 
 _header16 = Struct("!BBH").pack
 _header64 = Struct("!BBQ").pack
@@ -99,6 +104,8 @@ class Link:
         #: Bytes in `_pieces`, and how many it takes before another look is worth it.
         self._pieces_size = 0
         self._pieces_needed = 0
+        #: What has come of a message in fragments.
+        self._fragments: bytearray | None = None
         self._pings: list[Deferred[bool]] = []
         #: Bytes sent since the transport took no more, and a ping left unanswered.
         self._backlog = 0
@@ -126,14 +133,14 @@ class Link:
         """Send each of the messages as one binary WebSocket message."""
         if self.state != _OPEN:
             return
-        parts = []
+        parts: list[bytes | bytearray] = []
         for message in messages:
-            parts.append(_frame_header(len(message), self._sent_mask_bit))
+            header = _frame_header(len(message), self._sent_mask_bit)
             if self._sent_mask_bit:
                 key = new_key()
-                parts.append(key)
-                message = mask(message, key)
-            parts.append(message)
+                parts += (header + key, mask(message, key))
+            else:
+                parts += (header, message)
         self.transport.writeSequence(parts)
         if self.mux is not None and not self.mux.writable:
             # Streams wait their turn, but answers to what the peer sends do not; one that
@@ -260,16 +267,17 @@ class Link:
             if end > size:
                 self._keep(data[position:], end - position)
                 return
-            if first == _BINARY and mask_bit == self._received_mask_bit:
-                message = data[start:end]
+            if first in _OF_MESSAGES and mask_bit == self._received_mask_bit:
                 if mask_bit:
-                    message = mask(message, data[start - 4 : start])
-                self._message(message)
+                    content = mask(memoryview(data)[start:end], data[start - 4 : start])
+                    self._content(first, content)
+                else:
+                    self._content(first, data[start:end])
             else:
                 self._dataReceived(data[position:end])
             position = end
             if self.state != _OPEN or self.inside_message:
-                # Closing, or a fragmented message: autobahn goes on from here.
+                # Closing, or a text in fragments: autobahn goes on from here.
                 if position < size:
                     self._dataReceived(data[position:])
                 return
@@ -281,7 +289,24 @@ class Link:
         self._pieces_size = len(data)
         self._pieces_needed = needed
 
-    def _message(self, message: bytes) -> None:
+    def _content(self, first: int, content: bytes | bytearray) -> None:
+        """Take the content of a frame; stock clients cut a message into many (RFC 6455, 5.4)."""
+        fragments = self._fragments
+        if (first & _OPCODE != 0) == (fragments is not None):
+            self._violated(ProtocolViolation("a fragment out of place"))
+        elif first == _BINARY:
+            self._message(content)
+        elif fragments is None:
+            self._fragments = bytearray(content)
+        elif len(fragments) + len(content) > MAX_MESSAGE:
+            self._violated(ProtocolViolation("the message is too long", 1009))
+        else:
+            fragments += content
+            if first & _FIN:
+                self._fragments = None
+                self._message(fragments)
+
+    def _message(self, message: bytes | bytearray) -> None:
         if self.mux is None:
             return
         try:
@@ -303,7 +328,7 @@ class Link:
     # -- what autobahn calls
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """A message that came in fragments, or a text."""
+        """A message that came together with the handshake, or a text."""
         if isBinary:
             self._message(payload)
         else:

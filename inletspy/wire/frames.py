@@ -35,6 +35,8 @@ MAX_WINDOW: Final = 16 << 20
 #: What all streams of a session may have above their initial windows, in bytes.
 MAX_EXTRA_WINDOWS: Final = 64 << 20
 _MAX_CREDIT: Final = 1 << 31
+#: Messages from this size on are mostly one piece of bulk, in bytes.
+_LARGE: Final = 32_768
 _MAX_ID: Final = (1 << 32) - 1
 _MAX_VISITOR: Final = 300
 
@@ -141,18 +143,20 @@ class NativeMux(Mux):
 
     # -- receiving
 
-    def receive(self, message: bytes) -> None:
+    def receive(self, message: bytes | bytearray) -> None:
         """See `Mux.receive`."""
         position = 0
         end = len(message)
         streams = self.streams
+        # Many small pieces are best cut out of bytes; a large one is copied but once.
+        source = bytes(message) if end < _LARGE else memoryview(message)
         while position < end:
             if end - position < 8:
                 raise ProtocolViolation("a cut frame")
-            stream_id, word = _unpack_header(message, position)
+            stream_id, word = _unpack_header(source, position)
             position += 8
             length = word >> 8
-            payload = message[position : position + length]
+            payload = bytes(source[position : position + length])
             position += length
             if length > MAX_PAYLOAD or position > end:
                 raise ProtocolViolation("a frame that is too long or cut")

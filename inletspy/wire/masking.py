@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 __all__ = ["mask", "native", "new_key"]
 
+Buffer = bytes | memoryview
+
 try:
     from _nvx_xormasker import ffi as _ffi
     from _nvx_xormasker import lib as _lib
@@ -21,22 +23,23 @@ except ImportError:
     native = False
 
 
-def _mask_native(data: bytes, key: bytes) -> bytes:
+def _mask_native(data: Buffer, key: bytes) -> bytearray:
     buffer = bytearray(data)
     masker = _lib.nvx_xormask_new(key)
     _lib.nvx_xormask_process(masker, _ffi.from_buffer("uint8_t[]", buffer), len(buffer))
     _lib.nvx_xormask_free(masker)
-    return bytes(buffer)
+    return buffer
 
 
-def _mask_portable(data: bytes, key: bytes) -> bytes:
+def _mask_portable(data: Buffer, key: bytes) -> bytearray:
     size = len(data)
     keys = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(data, "big") ^ int.from_bytes(keys, "big")).to_bytes(size, "big")
+    masked = int.from_bytes(data, "big") ^ int.from_bytes(keys, "big")
+    return bytearray(masked.to_bytes(size, "big"))
 
 
-def mask(data: bytes, key: bytes) -> bytes:
-    """`data` masked, or unmasked, with a key of four bytes."""
+def mask(data: Buffer, key: bytes) -> bytearray:
+    """`data` masked, or unmasked, with a key of four bytes; a copy, which is the only one."""
     return _mask_native(data, key) if native else _mask_portable(data, key)
 
 

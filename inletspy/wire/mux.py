@@ -205,7 +205,7 @@ class Mux:
 
     # -- what the owner of the link calls
 
-    def receive(self, message: bytes) -> None:
+    def receive(self, message: bytes | bytearray) -> None:
         """Take one whole message.
 
         Raises:

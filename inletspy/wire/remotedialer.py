@@ -117,8 +117,9 @@ class RemoteDialerMux(Mux):
 
     # -- receiving
 
-    def receive(self, message: bytes) -> None:
+    def receive(self, message: bytes | bytearray) -> None:
         """See `Mux.receive`."""
+        message = bytes(message)
         _, position = varint.decode(message)
         connection, position = varint.decode(message, position)
         kind, position = varint.decode(message, position)

@@ -467,7 +467,7 @@ class PortTests(AdmissionTestCase):
         client, port = await self.database()
         for _ in range(3):
             await self.gone(client)
-            self.assertFalse(listens(port))
+            await until(lambda: not listens(port), f"rid of port {port}")  # by the turn's end
             client, again = await self.database()
             self.assertEqual(again, port)
             self.assertTrue(listens(port))

@@ -47,10 +47,9 @@ class RecordingMux(Mux):
         self.on_message: Callable[[bytes], None] = lambda message: None
         self.ends: list[StreamReset] = []
 
-    def receive(self, message: bytes) -> None:
-        assert type(message) is bytes
-        self.messages.append(message)
-        self.on_message(message)
+    def receive(self, message: bytes | bytearray) -> None:
+        self.messages.append(bytes(message))
+        self.on_message(self.messages[-1])
 
     def lost(self, error: StreamReset) -> None:
         self.ends.append(error)

@@ -95,6 +95,15 @@ class FrameTests(NativeTestCase):
         self.assertViolated(self.client, pack_frame(here.stream.id, DATA, b"x" * (MAX_PAYLOAD + 1)))
         self.assertViolated(self.client, b"\0\0\0\2\xff\xff\xff\2" + b"x" * 100)
 
+    def test_what_a_stream_gets_is_bytes(self) -> None:
+        """Unmasked messages come in buffers, which no transport takes."""
+        for size in (1, MAX_PAYLOAD):
+            here, there = self.pair()
+            kinds: list[type] = []
+            there.on_data = lambda data, kinds=kinds: kinds.append(type(data))  # type: ignore[misc]
+            self.client.mux.receive(bytearray(pack_frame(here.stream.id, DATA, b"x" * size)))
+            self.assertEqual(kinds, [bytes])
+
     def test_unknown_types(self) -> None:
         here, _ = self.pair()
         for kind in (7, 8, 127, 255):
