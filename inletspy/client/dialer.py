@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from autobahn.websocket.types import ConnectionResponse
@@ -46,9 +47,18 @@ __all__ = ["Dialer", "ProxyAddress", "ServerAddress", "proxy_for"]
 _log = Logger()
 
 _CONNECT_SECONDS: Final = 15
-#: The wait before a try grows from the first to the second, in seconds; full jitter.
-_FIRST_WAIT: Final = 0.25
-_LONGEST_WAIT: Final = 15.0
+
+
+def _longest_waits() -> Iterator[float]:
+    """What the waits before the tries are at most, in seconds; full jitter.
+
+    A server that is restarted is back within seconds, and then its clients should be as
+    well. One that stays away is asked less and less often.
+    """
+    yield from (0.0, 0.25, 0.5, 1.0, 2.0)
+    yield from repeat(3.0, 10)
+    yield from (6.0, 12.0)
+    yield from repeat(15.0)
 
 
 class Dialer:
@@ -163,7 +173,8 @@ class Dialer:
             link.abort()
 
     async def _run(self) -> None:
-        longest = 0.0
+        waits = _longest_waits()
+        longest = next(waits)
         while not self._stopping:
             self._lasted = 0.0
             try:
@@ -177,11 +188,12 @@ class Dialer:
                 reason = str(error)
             if self._stopping:
                 return
-            if self._lasted > longest:
-                longest = 0.0  # what was up for long is dialled again at once
+            if self._lasted > longest:  # what was up for long is dialled again at once
+                waits = _longest_waits()
+                longest = next(waits)
             if reason:
                 wait = random.uniform(0, longest)
-                longest = min(max(2 * longest, _FIRST_WAIT), _LONGEST_WAIT)
+                longest = next(waits)
                 self._observer.disconnected(reason, wait)
                 await self._wait(deferLater(self._reactor, wait))
 

@@ -78,8 +78,9 @@ class SessionTests(PlaneTestCase):
         await self.told.next("ready")
         await upstream.stop()
         server.peer.cut()
-        await until(lambda: len(self.limits) > 9, "tried")
-        self.assertEqual(self.limits[:10], [0, 0.25, 0.5, 1, 2, 4, 8, 15, 15, 15])
+        await until(lambda: len(self.limits) > 19, "tried")
+        limits = [0, 0.25, 0.5, 1, 2, *[3] * 10, 6, 12, 15, 15, 15]
+        self.assertEqual(self.limits[:20], limits)
         _, reason, _ = self.told.events[3]
         self.assertIn("connection refused", reason)
         upstream = Upstream(self, port=port)
