@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test bench lint format clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(INSTALLED) ## start a server here; ARGS="--data-port 9080" adds options
 
 test: $(INSTALLED) ## run the tests; TESTS=tests.wire runs some of them
 	$(VENV)/bin/python -m twisted.trial $(TESTS)
+
+bench: $(INSTALLED) ## measure it beside other tunnels; ARGS="--rounds 1" adds options
+	$(VENV)/bin/python -m bench --json bench.json $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

@@ -1,6 +1,6 @@
 """A simple load generator, for machines without wrk.
 
-`python -m bench.generator PORT HOST TARGET CONNECTIONS SECONDS` keeps one request at a
+`python -m bench.generator PORT HOST TARGET CONNECTIONS SECONDS [FIELD…]` keeps one request at a
 time under way on each connection, and prints one JSON object: `requests`, `seconds`,
 `errors`, and the latencies `p50_ms` and `p99_ms`. It is one process of Python, and so
 may itself be what limits the figures.
@@ -66,10 +66,11 @@ class Visitor(asyncio.Protocol):
 
 
 async def summary(
-    port: int, host: str, target: str, connections: int, seconds: float
+    port: int, host: str, target: str, connections: int, seconds: float, fields: list[str]
 ) -> dict[str, float]:
     """Ask for so many seconds; gives what the module prints."""
-    request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
+    request = "\r\n".join(lines).encode()
     latencies: list[float] = []
     errors: list[str] = []
     loop = asyncio.get_running_loop()
@@ -89,7 +90,6 @@ async def summary(
 
 
 if __name__ == "__main__":
-    port, host, target, connections, seconds = sys.argv[1:]
-    print(
-        json.dumps(asyncio.run(summary(int(port), host, target, int(connections), float(seconds))))
-    )
+    port, host, target, connections, seconds, *fields = sys.argv[1:]
+    found = summary(int(port), host, target, int(connections), float(seconds), fields)
+    print(json.dumps(asyncio.run(found)))

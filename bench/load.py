@@ -1,6 +1,7 @@
-"""What is measured on one way to the upstream: small requests, and bulk in both directions.
+"""Load on one way to the upstreams: requests, and transfers in both directions.
 
-Nothing here knows how the way was made.
+Nothing here knows how the way was made, or what else is measured on it; `traffic` has
+the kinds of load that are no plain requests.
 """
 
 from __future__ import annotations
@@ -10,19 +11,50 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bench.programs import CHECKOUT, BenchError
 
-__all__ = ["Place", "Requests", "download", "generator_name", "requests", "upload"]
+__all__ = [
+    "BROWSER_FIELDS",
+    "PATIENCE",
+    "Place",
+    "Requests",
+    "at_once",
+    "connect",
+    "download",
+    "downloading",
+    "generator_name",
+    "read_head",
+    "requests",
+    "tcp_download",
+    "tcp_upload",
+    "upload",
+]
 
 _BLOCK: Final = 262_144
-_MEGABYTE: Final = 1_000_000
-#: Seconds that a transfer may pause.
-_PATIENCE: Final = 60.0
+#: Seconds that anything may take that is waited for.
+PATIENCE: Final = 60.0
+
+#: Ten fields that a browser sends.
+BROWSER_FIELDS: Final = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-US,en;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: same-origin",
+    "Priority: u=0, i",
+)
 
 _REPORT: Final = """
 done = function(summary, latency, requests)
@@ -46,7 +78,7 @@ class Place:
     def answers(self, target: str) -> bool:
         """Whether a request gets its answer, and no error, just now."""
         try:
-            _transfer(self, f"GET {target}", 0, 0, 0)
+            _transfer(self, f"GET {target}", 0, 0)
         except BenchError:
             return False
         return True
@@ -77,11 +109,18 @@ class Requests:
 
 
 def generator_name() -> str:
-    """What makes the load here."""
+    """What makes the load of requests here."""
     return "wrk" if shutil.which("wrk") else "a generator in Python (there is no wrk)"
 
 
-def requests(place: Place, target: str, connections: int, seconds: float, folder: Path) -> Requests:
+def requests(
+    place: Place,
+    target: str,
+    connections: int,
+    seconds: float,
+    folder: Path,
+    fields: Sequence[str] = (),
+) -> Requests:
     """Ask for the same again and again over connections that are kept.
 
     Args:
@@ -90,6 +129,7 @@ def requests(place: Place, target: str, connections: int, seconds: float, folder
         connections: each has one request under way at a time.
         seconds: for how long.
         folder: for a temporary file.
+        fields: further header fields; `Connection: close` makes it a connection a request.
 
     Raises:
         BenchError: no request at all was answered, or the generator failed.
@@ -101,12 +141,13 @@ def requests(place: Place, target: str, connections: int, seconds: float, folder
         # wrk counts in whole seconds.
         command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command += ["-s", str(script), "-H", f"Host: {place.host}"]
+        command += [word for field in fields for word in ("-H", field)]
         command += [f"http://127.0.0.1:{place.port}{target}"]
     else:
         command = [sys.executable, "-m", "bench.generator", str(place.port), place.host]
-        command += [target, str(connections), str(seconds)]
+        command += [target, str(connections), str(seconds), *fields]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=CHECKOUT, timeout=seconds + _PATIENCE
+        command, capture_output=True, text=True, cwd=CHECKOUT, timeout=seconds + PATIENCE
     )
     try:
         found = Requests(**json.loads(done.stdout.splitlines()[-1]))
@@ -117,50 +158,145 @@ def requests(place: Place, target: str, connections: int, seconds: float, folder
     return found
 
 
-def download(place: Place, size: int) -> float:
-    """Megabytes a second of a download of `size` bytes; raises BenchError."""
-    return _transfer(place, f"GET /{size}", 0, size, size)
+# -- transfers -------------------------------------------------------------------------
 
 
-def upload(place: Place, size: int) -> float:
-    """Megabytes a second of an upload of `size` bytes; raises BenchError."""
-    return _transfer(place, "POST /", size, len(str(size)), size)
+def download(place: Place, size: int) -> None:
+    """Download `size` bytes; raises BenchError."""
+    _transfer(place, f"GET /{size}", 0, size)
 
 
-def _transfer(place: Place, request: str, sent: int, expected: int, size: int) -> float:
-    """Send a request with `sent` bytes of body, and read an answer with `expected` bytes."""
-    head = f"{request} HTTP/1.1\r\nHost: {place.host}\r\nConnection: close\r\n"
-    if sent:
-        head += f"Content-Length: {sent}\r\n"
-    block = b"x" * _BLOCK
-    began = time.perf_counter()
+def upload(place: Place, size: int) -> None:
+    """Upload `size` bytes; raises BenchError."""
+    _transfer(place, "POST /", size, len(str(size)))
+
+
+def tcp_download(port: int, size: int) -> None:
+    """Get `size` bytes over plain TCP; raises BenchError."""
     try:
-        with socket.create_connection(("127.0.0.1", place.port), timeout=_PATIENCE) as connection:
-            connection.sendall(f"{head}\r\n".encode())
-            for start in range(0, sent, _BLOCK):
-                connection.sendall(block[: sent - start])
-            came = _read_answer(connection, expected)
+        with connect(port) as connection:
+            connection.sendall(b"D" + size.to_bytes(8, "big"))
+            _read(connection, size)
     except OSError as error:
-        raise BenchError(f"a transfer through {place.host} failed: {error}") from error
-    if came < expected:
-        raise BenchError(f"{place.host}: {came} of {expected} bytes came")
-    return size / _MEGABYTE / (time.perf_counter() - began)
+        raise BenchError(f"a transfer through port {port} failed: {error}") from error
 
 
-def _read_answer(connection: socket.socket, expected: int) -> int:
-    """Read an answer until as many bytes of its body came, or it ended; gives how many came."""
+def tcp_upload(port: int, size: int) -> None:
+    """Send `size` bytes over plain TCP, and get them all back; raises BenchError."""
+    block = b"x" * _BLOCK
+    try:
+        with connect(port) as connection:
+
+            def send() -> None:
+                for start in range(0, size, _BLOCK):
+                    connection.sendall(block[: size - start])
+
+            sender = threading.Thread(target=send, daemon=True)
+            sender.start()
+            _read(connection, size)
+            sender.join()
+    except OSError as error:
+        raise BenchError(f"a transfer through port {port} failed: {error}") from error
+
+
+def at_once(count: int, task: Callable[[], None]) -> float:
+    """Run so many of a task at once, each in a thread; gives the seconds it took.
+
+    Raises:
+        BenchError: of the first that failed.
+    """
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            task()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - began
+    if failures:
+        raise failures[0]
+    return took
+
+
+@contextmanager
+def downloading(place: Place) -> Iterator[None]:
+    """Download without end while the context lasts."""
+    with connect(place.port) as connection:
+        try:
+            _ask(connection, place, f"GET /{1 << 40}", 0)
+            read_head(connection)
+        except OSError as error:
+            raise BenchError(f"a transfer through {place.host} failed: {error}") from error
+
+        def run() -> None:
+            buffer = bytearray(_BLOCK)
+            with suppress(OSError):  # of the end that is made below
+                while connection.recv_into(buffer):
+                    pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            connection.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to a port of this machine."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def read_head(connection: socket.socket, status: int = 200) -> bytes:
+    """Read an answer's head, which must have that status; gives what came after it."""
     start = b""
     while b"\r\n\r\n" not in start:
         data = connection.recv(_BLOCK)
         if not data:
             raise OSError("closed without an answer")
         start += data
-    head, _, body = start.partition(b"\r\n\r\n")
+    head, _, rest = start.partition(b"\r\n\r\n")
     status_line = head.split(b"\r\n", 1)[0]
-    if b" 200 " not in status_line:
+    if b" %d" % status not in status_line:
         raise OSError(f"it answered {status_line.decode('latin-1')}")
-    came = len(body)
+    return rest
+
+
+def _ask(connection: socket.socket, place: Place, request: str, length: int) -> None:
+    head = f"{request} HTTP/1.1\r\nHost: {place.host}\r\nConnection: close\r\n"
+    if length:
+        head += f"Content-Length: {length}\r\n"
+    connection.sendall(f"{head}\r\n".encode())
+
+
+def _transfer(place: Place, request: str, sent: int, expected: int) -> None:
+    """Send a request with `sent` bytes of body, and read an answer with `expected` bytes."""
+    block = b"x" * _BLOCK
+    try:
+        with connect(place.port) as connection:
+            _ask(connection, place, request, sent)
+            for start in range(0, sent, _BLOCK):
+                connection.sendall(block[: sent - start])
+            _read(connection, expected - len(read_head(connection)))
+    except OSError as error:
+        raise BenchError(f"a transfer through {place.host} failed: {error}") from error
+
+
+def _read(connection: socket.socket, expected: int) -> None:
+    """Read so many bytes, or fail."""
     buffer = bytearray(_BLOCK)
-    while came < expected and (size := connection.recv_into(buffer)):
-        came += size
-    return came
+    while expected > 0:
+        size = connection.recv_into(buffer)
+        if not size:
+            raise OSError(f"closed {expected} bytes too early")
+        expected -= size

@@ -92,6 +92,13 @@ class Program:
         """Processor time so far, user and system, of it and of all that it started."""
         return sum(map(_cpu_seconds, [self.pid, *_descendants(self.pid)]))
 
+    def memory(self) -> int:
+        """Bytes of memory that are its alone; of the program itself, not of what it started."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Private_Dirty:"):
+                return int(line.split()[1]) * 1024
+        raise BenchError(f"the kernel does not say what memory {self.name} uses")
+
     def end(self) -> None:
         """End it, politely first, and whatever of its own processes outlives it."""
         started = _descendants(self.pid)
@@ -119,6 +126,21 @@ class Programs:
         program = Program(name, command, self.folder, environ)
         self._programs.append(program)
         return program
+
+    def ask(self, *command: str) -> str:
+        """What a command prints that ends by itself; raises BenchError."""
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, cwd=self.folder, timeout=_READY_SECONDS
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BenchError(f"can't run {command[0]}: {error}") from error
+        return done.stdout + done.stderr
+
+    def end(self, program: Program) -> None:
+        """End one of the programs before the others."""
+        self._programs.remove(program)
+        program.end()
 
     def __enter__(self) -> Programs:
         self._former[signal.SIGINT] = signal.getsignal(signal.SIGINT)
