@@ -295,6 +295,76 @@ _pieces = st.sampled_from(
 )
 
 
+class PlainTests(TestCase):
+    """Heads that are read the short way: to the same result as the long one."""
+
+    def check(self, raw: bytes, *, plain: bool) -> None:
+        head = ResponseHead.plain(raw)
+        self.assertEqual(head is not None, plain, raw)
+        if head is None:
+            return
+        status_line, _, rest = raw.partition(b"\r\n")
+        status, reason = int(status_line[9:12]), status_line[12:]
+        other = ResponseHead(raw, 1, status, reason, rest[:-2], b"GET")
+        for name in ("status", "minor", "reason", "framing", "length", "keep_alive", "lines"):
+            self.assertEqual(getattr(head, name), getattr(other, name), name)
+        for extra in (b"", b"Connection: close\r\n"):
+            for unframed in (False, True):
+                self.assertEqual(head.forward(extra, unframed), other.forward(extra, unframed))
+
+    def test_of_usual_servers(self) -> None:
+        length, date = b"Content-Length: 12", b"Date: Sat, 31 Jan 2026 12:00:00 GMT"
+        kept, seconds = b"Connection: keep-alive", b"Keep-Alive: timeout=5"
+        kind = b"Content-Type: text/html; charset=utf-8"
+        for lines in (
+            [],
+            [length],
+            [b"Server: nginx", date, kind, length, kept],
+            [b"X-Powered-By: Express", kind, length, b'ETag: W/"c"', date, kept, seconds],
+            [date, kept, seconds, length],
+            [date, seconds, b"connection: Keep-Alive", kind],
+            [b"date: x", b"server: uvicorn", b"content-length:0", b"content-type: a"],
+        ):
+            self.check(head(*lines), plain=True)
+        self.check(head(length, line=b"HTTP/1.1 404 "), plain=True)
+
+    def test_all_others_go_the_long_way(self) -> None:
+        length = b"Content-Length: 12"
+        for lines in (
+            [length, length],
+            [length, b"Connection: keep-alive", length],
+            [b"Connection: close"],
+            [b"Connection: keep-alive, foo"],
+            [b"Connection: keep-alive", b"Connection: keep-alive"],
+            [b"Keep-Alive: 5"],
+            [b"Transfer-Encoding: chunked"],
+            [b"Trailer: x"],
+            [b"Upgrade: h2c"],
+            [b"Proxy-Connection: close"],
+            [b"Set-Cookie: a=b; Domain=example.com"],
+            [b"CONTENT-LENGTH: 12"],
+            [b"Content-Length: 12x"],
+            [b"Content-Length: " + b"1" * 19],
+            [b" folded"],
+            [b"A : b"],
+        ):
+            self.check(head(*lines), plain=False)
+        for line in (b"HTTP/1.0 200 OK", b"HTTP/1.1 200", b"HTTP/1.1 103 X", b"HTTP/1.1 204 X"):
+            self.check(head(line=line), plain=False)
+        self.check(head(line=b"HTTP/1.1 304 Not Modified"), plain=False)
+
+    @repeatable
+    @given(st.lists(_pieces, max_size=8).map(b"".join))
+    def test_whatever_comes(self, data: bytes) -> None:
+        raw = b"HTTP/1.1 200 OK\r\n" + data + b"\r\n"
+        self.check(raw, plain=ResponseHead.plain(raw) is not None)
+
+    def test_as_many_fields_as_there_may_be(self) -> None:
+        raw = head(*[b"A:"] * (2 * MAX_FIELDS))
+        self.assertEqual(parse_response(raw, b"GET").forward(), raw)
+        self.assertRaises(HeadError, parse_response, head(*[b"A:"] * 201), b"GET")
+
+
 class PropertyTests(TestCase):
     @repeatable
     @given(st.binary(max_size=200), st.sampled_from([b"GET", b"HEAD"]))
