@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from inletspy.client.server import ServerAddress
+from inletspy.tunnel.endpoint import eager
 
 __all__ = ["ProxyAddress", "ProxyRefused", "TunnelThroughProxy", "proxy_for"]
 
@@ -141,7 +142,7 @@ class TunnelThroughProxy:
     """
 
     def __init__(self, reactor: Any, proxy: ProxyAddress, host: str, port: int) -> None:
-        self._endpoint = HostnameEndpoint(reactor, proxy.host, proxy.port, timeout=_SECONDS)
+        self._endpoint = HostnameEndpoint(eager(reactor), proxy.host, proxy.port, timeout=_SECONDS)
         self._reactor = reactor
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]

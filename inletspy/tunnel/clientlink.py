@@ -42,7 +42,7 @@ class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:
         """The handshake is done."""
-        self._no_delay()
+        self._prepare_transport()
         self.factory.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -20,9 +20,12 @@ from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.logger import Logger
 from zope.interface import directlyProvides, providedBy
 
-__all__ = ["eager", "quicken"]
+__all__ = ["eager", "quicken", "takes_buffers"]
+
+_log = Logger()
 
 #: Bytes from which on a copy is dearer than a system call that takes several pieces, and
 #: how many pieces such a call takes everywhere (POSIX, limits.h: IOV_MAX).
@@ -141,6 +144,11 @@ def eager(reactor: Any) -> Any:
     return _EagerReactor(reactor) if supported and hasattr(reactor, "addReader") else reactor
 
 
+def takes_buffers(transport: Any) -> bool:
+    """Whether what is written to a transport may also be a bytearray, which Twisted refuses."""
+    return isinstance(transport, _WriteAtOnce)
+
+
 def quicken(reactor: Any) -> None:
     """Spare the reactor the log context of each event, where that is possible.
 
@@ -148,8 +156,10 @@ def quicken(reactor: Any) -> None:
     any more; ours name their modules.
     """
     needed = ("_poller", "_selectables", "_doReadOrWrite")
-    if not all(hasattr(reactor, name) for name in needed):
-        return  # no epoll reactor, or one of another version
+    # By its name: there is no such module where there is no epoll.
+    epoll = any(kind.__name__ == "EPollReactor" for kind in type(reactor).__mro__)
+    if not epoll or not all(hasattr(reactor, name) for name in needed):
+        return
     poll = reactor._poller.poll
     selectables = reactor._selectables
     tell = reactor._doReadOrWrite
@@ -163,7 +173,11 @@ def quicken(reactor: Any) -> None:
             raise
         for descriptor, event in events:
             selectable = selectables.get(descriptor)
-            if selectable is not None:  # else one before it in this round has closed it
+            if selectable is None:
+                continue  # one before it in this round has closed it
+            try:
                 tell(selectable, descriptor, event)
+            except Exception:  # the others must be told all the same
+                _log.failure("An event could not be told")
 
     reactor.doIteration = iterate

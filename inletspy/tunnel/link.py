@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from inletspy.errors import ProtocolViolation, ResetCode, StreamReset
+from inletspy.tunnel.endpoint import takes_buffers
 from inletspy.wire.masking import mask, new_key
 from inletspy.wire.mux import Mux
 
@@ -38,6 +39,8 @@ _MAX_REASON: Final = 123
 
 _OPEN: Final = WebSocketProtocol.STATE_OPEN
 _CONNECTING: Final = WebSocketProtocol.STATE_CONNECTING
+#: Until the peer answers our close, it may send what it had begun.
+_TAKING: Final = frozenset((_OPEN, WebSocketProtocol.STATE_CLOSING))
 #: FIN, and the opcode, which is 0 of all frames of a message but the first (RFC 6455, 5.2).
 _FIN: Final = 0x80
 _OPCODE: Final = 0x0F
@@ -112,6 +115,7 @@ class Link:
         self._owed_pong: bytes | None = None
         #: Bytes to come of a message that was too long.
         self._rest = 0
+        self._takes_buffers = False
 
     # -- for the session
 
@@ -138,7 +142,8 @@ class Link:
             header = _frame_header(len(message), self._sent_mask_bit)
             if self._sent_mask_bit:
                 key = new_key()
-                parts += (header + key, mask(message, key))
+                masked = mask(message, key)
+                parts += (header + key, masked if self._takes_buffers else bytes(masked))
             else:
                 parts += (header, message)
         self.transport.writeSequence(parts)
@@ -219,14 +224,16 @@ class Link:
         self.heard = True
         if self._pings:
             self._answer_pings(True)
-        if self.state != _OPEN or self.data or self.current_frame or self.inside_message:
-            if self.state == _CONNECTING and len(self.data) + len(data) > _MAX_HANDSHAKE:
-                self.dropConnection(abort=True)
-                return
+        if self._rest:
             # The rest of a long message is read all the same, for its sender to get to
             # read why the link closes.
             rest, self._rest = self._rest, max(0, self._rest - len(data))
-            self._dataReceived(data[rest:] if rest else data)
+            data = data[rest:]
+        if self.state not in _TAKING or self.data or self.current_frame or self.inside_message:
+            if self.state == _CONNECTING and len(self.data) + len(data) > _MAX_HANDSHAKE:
+                self.dropConnection(abort=True)
+                return
+            self._dataReceived(data)
             return
         if self._pieces_size:
             self._pieces.append(data)
@@ -247,16 +254,19 @@ class Link:
             mask_bit = length & 0x80
             length &= 0x7F
             start = position + 2
+            shortest = 0
             if length == 126:
                 if size - position < 4:
                     break
                 (length,) = _length16(data, start)
                 start += 2
+                shortest = 126
             elif length == 127:
                 if size - position < 10:
                     break
                 (length,) = _length64(data, start)
                 start += 8
+                shortest = 65536
             if mask_bit:
                 start += 4
             end = start + length
@@ -264,6 +274,8 @@ class Link:
                 self._rest = max(0, end - size)
                 self._violated(ProtocolViolation("the message is too long", 1009))
                 return
+            if length < shortest:
+                self._violated(ProtocolViolation("a length not in its shortest form"))
             if end > size:
                 self._keep(data[position:], end - position)
                 return
@@ -276,8 +288,8 @@ class Link:
             else:
                 self._dataReceived(data[position:end])
             position = end
-            if self.state != _OPEN or self.inside_message:
-                # Closing, or a text in fragments: autobahn goes on from here.
+            if self.state not in _TAKING or self.inside_message:
+                # Closed, or a text in fragments: autobahn goes on from here.
                 if position < size:
                     self._dataReceived(data[position:])
                 return
@@ -291,6 +303,8 @@ class Link:
 
     def _content(self, first: int, content: bytes | bytearray) -> None:
         """Take the content of a frame; stock clients cut a message into many (RFC 6455, 5.4)."""
+        if self.mux is None:
+            return  # the link closes: what still comes is for nobody
         fragments = self._fragments
         if (first & _OPCODE != 0) == (fragments is not None):
             self._violated(ProtocolViolation("a fragment out of place"))
@@ -318,6 +332,8 @@ class Link:
             self._violated(ProtocolViolation("internal error", 1011))
 
     def _violated(self, error: ProtocolViolation) -> None:
+        if self.mux is None:
+            return  # it closes already
         _log.warn("A peer broke the protocol: {reason}", reason=str(error))
         self.cease(error.close_code, str(error))
 
@@ -369,7 +385,8 @@ class Link:
                 self.transport.unregisterProducer()
                 mux.lost(StreamReset(ResetCode.CANCELLED, "the link was lost"))
 
-    def _no_delay(self) -> None:
+    def _prepare_transport(self) -> None:
+        self._takes_buffers = takes_buffers(self.transport)
         # autobahn's own option for this has no effect under Twisted.
         with suppress(AttributeError, OSError):  # a UNIX socket, or a transport of a test
             self.transport.setTcpNoDelay(True)

@@ -81,7 +81,7 @@ class ServerLink(Link, WebSocketServerProtocol):  # type: ignore[misc]
 
     def onOpen(self) -> None:
         """The handshake is done."""
-        self._no_delay()
+        self._prepare_transport()
         self.factory.events.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

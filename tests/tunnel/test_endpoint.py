@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionLost
+from twisted.internet.pollreactor import PollReactor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock, deferLater
 from twisted.python import context
@@ -216,7 +217,24 @@ class QuickenTests(unittest.TestCase):
         running: Any = reactor
         self.assertEqual(running.doIteration.__name__, "iterate")
 
+    async def test_what_escapes_keeps_nothing_from_the_others(self) -> None:
+        class Failing(Collector):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                raise ZeroDivisionError
+
+        pairs = [await self.connect(Failing) for _ in range(2)]
+        for client, _ in pairs:
+            client.transport.abortConnection()
+        for client, server in pairs:
+            await server.ended
+            await client.ended
+        await deferLater(reactor, 0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
     def test_other_reactors_are_left_alone(self) -> None:
-        clock = Clock()
-        quicken(clock)
-        self.assertFalse(hasattr(clock, "doIteration"))
+        poll = PollReactor()
+        self.addCleanup(poll.disconnectAll)
+        for other in (Clock(), poll):
+            quicken(other)
+            self.assertNotIn("doIteration", vars(other))

@@ -23,6 +23,7 @@ from tests.properties import repeatable
 from tests.tunnel.websocket import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     PING,
     PONG,
     TEXT,
@@ -97,9 +98,14 @@ class Events:
 
 
 class Transport(StringTransport):
-    """Remembers how it was closed."""
+    """Remembers how it was closed, and takes bytes only, as Twisted's own do."""
 
     aborted = False
+
+    def writeSequence(self, data: Any) -> None:
+        pieces = list(data)
+        assert {type(piece) for piece in pieces} <= {bytes}, pieces
+        super().writeSequence(pieces)
 
     def unregisterProducer(self) -> None:
         self.producer = None  # real ones don't mind if there is none
@@ -285,6 +291,42 @@ class LinkCases:
         self.link.dataReceived(self.frame(b"hello", TEXT))
         self.assertClosed(1002)
         self.assertEqual(self.session.ends, [(1002, "a text message")])
+
+    def test_what_had_begun_may_end_while_the_link_closes(self: Any) -> None:
+        """Else the peer would lose the connection, and why it closes, in the middle."""
+        whole = self.frame(b"w" * 3000)
+        for first, rest, messages in (
+            (whole[:1000], whole[1000:], [b"w" * 3000]),
+            (self.frame(b"a" * 9, fin=False), self.frame(b"b", CONTINUATION), [b"a" * 9 + b"b"]),
+        ):
+            self.open()
+            self.link.dataReceived(first)
+            self.link.close(1001, "the server is going away")
+            self.link.dataReceived(rest)
+            self.assertEqual(self.mux.messages, messages)
+            self.assertClosed(1001)
+            self.assertFalse(self.transport.disconnecting)
+            self.lose()
+
+    def test_fragments_after_a_violation_are_for_nobody(self: Any) -> None:
+        self.link.dataReceived(self.fragments(*[b"x" * 65536] * 20))
+        self.link.dataReceived(self.frame(b"y" * 65536, CONTINUATION, fin=False) * 40)
+        self.link.dataReceived(self.frame(b"z"))
+        self.assertClosed(1009)
+        self.assertFalse(self.transport.disconnecting)
+        self.assertEqual(self.mux.messages, [])
+        self.assertEqual(len(self.session.ends), 1)
+
+    def test_lengths_that_are_not_in_their_shortest_form(self: Any) -> None:
+        bit = 0x80 if self.masked else 0
+        for length in (b"\x7e\0\x01", b"\x7e\0\x7d", b"\x7f" + bytes(6) + b"\xff\xff"):
+            for first in (0x82, 0x02):
+                self.open()
+                head = bytes((first, length[0] | bit)) + length[1:]
+                self.link.dataReceived(head + bytes(70_000))
+                self.assertClosed(1002)
+                self.assertEqual(self.mux.messages, [])
+                self.lose()
 
     def test_wrong_mask(self: Any) -> None:
         for opcode in (BINARY, PING):
