@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -54,8 +55,8 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
         ways = _start_ways(programs, upstreams, options, failures) if workloads else []
         figures: dict[str, dict[str, list[Figure]]] = {w.name: {} for w in workloads}
         conditions = Conditions(options.seconds, options.bulk * 1_000_000, programs.folder)
-        if workloads:
-            for way in ways:
+        for way in ways:
+            with noted(failures, f"warming up, {way.name}"):
                 measure(WORKLOADS[1], way, Conditions(_WARM_UP, 0, programs.folder))
         for number in range(options.rounds):
             for workload in workloads:
@@ -63,13 +64,10 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
                 start = number % len(ways)
                 for way in [*ways[start:], *ways[:start]]:
                     say(f"round {number + 1} of {options.rounds}: {workload.name}, {way.name}")
-                    try:
+                    with noted(failures, f"{workload.name}, {way.name}"):
                         figure = measure(workload, way, conditions)
-                    except BenchError as error:
-                        failures.append(f"{workload.name}, {way.name}: {error}")
-                        continue
-                    if figure is not None:
-                        figures[workload.name].setdefault(way.name, []).append(figure)
+                        if figure is not None:
+                            figures[workload.name].setdefault(way.name, []).append(figure)
         notes = {way.name: way.note for way in ways if way.note}
     found: dict[str, Any] = {
         "conditions": _conditions(options, upstreams),
@@ -79,10 +77,19 @@ def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
             workload: {way: [asdict(f) for f in rounds] for way, rounds in by_way.items()}
             for workload, by_way in figures.items()
         },
-        "fleet": _measure_fleets(fleets, options, say),
+        "fleet": _measure_fleets(fleets, options, say, failures),
         "failures": failures,
     }
     return found
+
+
+@contextmanager
+def noted(failures: list[str], what: str) -> Iterator[None]:
+    """Note what fails, and go on: one tunnel's trouble must not cost the others' figures."""
+    try:
+        yield
+    except (BenchError, OSError) as error:
+        failures.append(f"{what}: {error}")
 
 
 def _start_ways(
@@ -92,9 +99,11 @@ def _start_ways(
     for name, start in _WAYS.items():
         if name not in (options.ways or _WAYS):
             continue
+        count = programs.count
         try:
             way = start(programs, upstreams)
-        except BenchError as error:
+        except (BenchError, OSError) as error:
+            programs.end_after(count)
             if name == "inletspy":
                 raise
             failures.append(f"{name} could not be started: {error}")
@@ -107,19 +116,24 @@ def _start_ways(
 
 
 def _measure_fleets(
-    names: Sequence[str], options: argparse.Namespace, say: Callable[[str], None]
+    names: Sequence[str],
+    options: argparse.Namespace,
+    say: Callable[[str], None],
+    failures: list[str],
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"clients": options.clients}
     if "idle-memory" in names:
         say(f"memory of {options.clients} idle tunnels")
-        with Programs() as programs:
+        with noted(failures, "idle-memory"), Programs() as programs:
             found["idle_kb"] = fleet.idle_memory(programs, options.clients)
     if "return" in names:
-        found["return_seconds"] = []
+        seconds = []
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}: return of {options.clients} clients")
-            with Programs() as programs:
-                found["return_seconds"].append(fleet.return_seconds(programs, options.clients))
+            with noted(failures, "return"), Programs() as programs:
+                seconds.append(fleet.return_seconds(programs, options.clients))
+        if seconds:
+            found["return_seconds"] = seconds
     return found
 
 

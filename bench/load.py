@@ -146,9 +146,12 @@ def requests(
     else:
         command = [sys.executable, "-m", "bench.generator", str(place.port), place.host]
         command += [target, str(connections), str(seconds), *fields]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=CHECKOUT, timeout=seconds + PATIENCE
-    )
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=CHECKOUT, timeout=seconds + PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BenchError(f"the load generator failed: {error}") from error
     try:
         found = Requests(**json.loads(done.stdout.splitlines()[-1]))
     except (IndexError, ValueError, TypeError):
@@ -245,8 +248,11 @@ def downloading(place: Place) -> Iterator[None]:
         thread.start()
         try:
             yield
+            if not thread.is_alive():
+                raise BenchError(f"a download through {place.host} ended by itself")
         finally:
-            connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it is over already
+                connection.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import secrets
 from functools import partial
 from typing import Final
 
@@ -17,7 +18,7 @@ from bench.ways import TARGET, Upstreams, Way, find_program, start_inletspy, ver
 
 __all__ = ["PEERS", "start_inlets_server"]
 
-_TOKEN: Final = "bench"
+_TOKEN: Final = secrets.token_hex(16)
 
 
 def inlets(programs: Programs, upstreams: Upstreams) -> Way | None:
@@ -37,10 +38,12 @@ def inlets(programs: Programs, upstreams: Upstreams) -> Way | None:
 def start_inlets_server(programs: Programs, binary: str) -> tuple[Program, int, int, str]:
     """A stock inlets server; with its data port, its control port and its token."""
     data, control = free_port(), free_port()
-    server = programs.start(
-        f"inlets-server-{data}",
-        [binary, "server", f"--port={data}", f"--control-port={control}", f"--token={_TOKEN}"],
-    )
+    command = [binary, "server", f"--port={data}", f"--control-port={control}"]
+    help_text = programs.ask(binary, "server", "--help")
+    for option in ("--bind-addr", "--control-addr", "--data-addr"):
+        if option in help_text:
+            command.append(f"{option}=127.0.0.1")
+    server = programs.start(f"inlets-server-{data}", [*command, f"--token={_TOKEN}"])
     server.until("it listened", lambda: listens(data) and listens(control))
     return server, data, control, _TOKEN
 
@@ -174,8 +177,8 @@ def ssh(programs: Programs, upstreams: Upstreams) -> Way | None:
         f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
         "PermitRootLogin prohibit-password\nAllowTcpForwarding yes\n"
     )
-    if os.geteuid() == 0:
-        os.makedirs("/run/sshd", exist_ok=True)  # where sshd of root confines itself
+    if os.geteuid() == 0:  # where sshd of root confines itself; it may stay
+        os.makedirs("/run/sshd", exist_ok=True)
     server = programs.start("sshd", [server_binary, "-D", "-e", "-f", str(folder / "sshd_config")])
     server.until("it listened", lambda: listens(port))
     forwards = [f"-R127.0.0.1:{public}:127.0.0.1:{target}" for public, target in ports]

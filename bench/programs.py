@@ -137,10 +137,20 @@ class Programs:
             raise BenchError(f"can't run {command[0]}: {error}") from error
         return done.stdout + done.stderr
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._programs)
+
+    def end_after(self, count: int) -> None:
+        """End all that were started after the first so many: clients before their servers."""
+        while self.count > count:
+            self.end(self._programs[-1])
+
     def end(self, program: Program) -> None:
         """End one of the programs before the others."""
-        self._programs.remove(program)
         program.end()
+        self._programs.remove(program)
 
     def __enter__(self) -> Programs:
         self._former[signal.SIGINT] = signal.getsignal(signal.SIGINT)
@@ -155,8 +165,7 @@ class Programs:
     ) -> None:
         for number in self._former:
             signal.signal(number, signal.SIG_IGN)  # a second one must not cut this short
-        while self._programs:  # clients before their servers
-            self._programs.pop().end()
+        self.end_after(0)
         shutil.rmtree(self.folder, ignore_errors=True)
         for number, former in self._former.items():
             signal.signal(number, former)
@@ -192,7 +201,8 @@ def _parent(pid: int) -> int | None:
 def _cpu_seconds(pid: int) -> float:
     try:
         fields = _stat(pid)
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        # With that of the children that have ended, lest it seem to go backwards.
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError):
         return 0.0
 

@@ -7,6 +7,7 @@ one process, which takes a part of the machine: figures compare within one run.
 from __future__ import annotations
 
 import base64
+import math
 import os
 import selectors
 import socket
@@ -26,8 +27,7 @@ _ECHOED: Final = 2 + ECHO_SIZE
 
 def percentile(values: list[float], percent: float) -> float:
     """The value that so many percent do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def messages(place: Place, connections: int, seconds: float) -> float:
@@ -53,9 +53,9 @@ def messages(place: Place, connections: int, seconds: float) -> float:
                 connection = stack.enter_context(connect(place.port))
                 upgrade(connection)
                 sockets.append(connection)
+            return _ping_pong(sockets, ECHO_FRAME, _ECHOED, seconds)
         except OSError as error:
             raise BenchError(f"no WebSocket through {place.host}: {error}") from error
-        return _ping_pong(sockets, ECHO_FRAME, _ECHOED, seconds)
 
 
 def _ping_pong(
@@ -90,7 +90,7 @@ def _ping_pong(
 
 
 def connects(port: int, at_once: int, seconds: float) -> float:
-    """TCP connections in a second that each send a byte, get it back, and close.
+    """TCP connections in a second that each send a byte, get it back, and are reset.
 
     Raises:
         BenchError: a connection failed.
@@ -101,15 +101,15 @@ def connects(port: int, at_once: int, seconds: float) -> float:
     def start() -> None:
         new = socket.socket()
         new.setblocking(False)
-        # Closing at once leaves no port behind that can't be used again.
+        # An orderly close would leave each port unusable for a minute, and soon all of them.
         new.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         new.connect_ex(("127.0.0.1", port))
         poll.register(new, selectors.EVENT_WRITE)
 
-    for _ in range(at_once):
-        start()
     began = now = heard = time.perf_counter()
     try:
+        for _ in range(at_once):
+            start()
         while now < began + seconds:
             for key, mask in poll.select(1.0):
                 connection: Any = key.fileobj

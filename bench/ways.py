@@ -193,34 +193,26 @@ def inletspy(programs: Programs, upstreams: Upstreams) -> Way:
     data = programs.folder / "inletspy"
     ports = ("--control-port", "0", "--data-port", "0", "--status-port", "0")
     server, described = start_inletspy(programs, data, *ports)
-    clients = []
-
-    def tunnel(name: str, *words: str) -> str:
-        client = programs.start(
-            f"tunnel-{name}",
-            [
-                *(sys.executable, "-c"),
-                "import sys; from inletspy.client.cli import main; sys.exit(main())",
-                *(*words, "--quiet"),
-            ],
-            INLETSPY_DATA_DIR=str(data),
-        )
-        clients.append(client)
-        client.until("its tunnel was up", lambda: "://" in client.output)
-        return client.output.split()[0]
-
-    tunnel("small", str(upstreams.small), "--name", "bench-small")
-    tunnel("own", str(upstreams.own), "--name", "bench-own")
-    tcp = tunnel("tcp", str(upstreams.tcp), "tcp")
-    port, domain = described["data_port"], described["domain"]
-    return Way(
-        "inletspy",
-        Place(port, f"bench-small.{domain}"),
-        Place(port, f"bench-own.{domain}"),
-        int(tcp.rpartition(":")[2]),
-        (server,),
-        clients,
+    # One client with all services, on one link, as the other tunnels have it.
+    (programs.folder / "inletspy.toml").write_text(
+        f'[services.small]\nupstream = {upstreams.small}\nhostname = "bench-small"\n'
+        f'[services.own]\nupstream = {upstreams.own}\nhostname = "bench-own"\n'
+        f'[services.tcp]\nproto = "tcp"\nupstream = {upstreams.tcp}\n'
     )
+    client = programs.start(
+        "tunnel",
+        [
+            *(sys.executable, "-c"),
+            "import sys; from inletspy.client.cli import main; sys.exit(main())",
+            *("--config", str(programs.folder / "inletspy.toml"), "--quiet"),
+        ],
+        INLETSPY_DATA_DIR=str(data),
+    )
+    client.until("its tunnels were up", lambda: client.output.count("://") == 3)
+    (tcp,) = re.findall(r"tcp://[^ ]+:([0-9]+)", client.output)
+    port, domain = described["data_port"], described["domain"]
+    small, own = (Place(port, f"bench-{name}.{domain}") for name in ("small", "own"))
+    return Way("inletspy", small, own, int(tcp), (server,), (client,))
 
 
 def content(path: Path) -> Any:

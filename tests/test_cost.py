@@ -1,8 +1,9 @@
 """What a request costs, counted and not timed: calls, instructions, allocations.
 
 One process holds it all: a visitor and an upstream of the test's own, and between them
-the edge, the control plane, a link and an agent as in the programs. Counts are the same
-on every machine, so a change that makes the way of a request dearer fails here at once.
+the edge, the control plane, a link and an agent as in the programs. One version of Python
+counts the same on every machine, so a change that makes the way of a request dearer fails
+here at once.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ class Meter:
         self._blocks = 0
 
     def __enter__(self) -> Meter:
+        self._former = sys.gettrace()
         self._blocks = sys.getallocatedblocks()
         sys.settrace(self._entered)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._former)
 
     @property
     def cost(self) -> Cost:
@@ -155,6 +157,8 @@ class RequestCostTests(DialerTestCase):
 
     def check(self, cost: Cost) -> None:
         """Hold what was counted against the bound."""
-        for name in Cost.__dataclass_fields__:
+        # Each version of Python has instructions and ways to allocate of its own.
+        counted = Cost.__dataclass_fields__ if sys.version_info[:2] == (3, 11) else ("calls",)
+        for name in counted:
             most = getattr(self.bound, name)
             self.assertLessEqual(getattr(cost, name), most, f"{name} of {cost}")
