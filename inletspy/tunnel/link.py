@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from socket import IPPROTO_TCP
 from struct import Struct
 from typing import Any, Final, Protocol
 
@@ -38,6 +39,11 @@ _MAX_BACKLOG: Final = 4 << 20
 _MAX_REASON: Final = 123
 
 _OPEN: Final = WebSocketProtocol.STATE_OPEN
+#: TCP_NOTSENT_LOWAT of Linux, which Python has no name for before 3.12 (tcp(7)), and bytes
+#: that the kernel may hold of a link which it has not sent yet.
+_NOTSENT_LOWAT: Final = 25
+_MAX_UNSENT: Final = 131_072
+
 _CONNECTING: Final = WebSocketProtocol.STATE_CONNECTING
 #: Until the peer answers our close, it may send what it had begun.
 _TAKING: Final = frozenset((_OPEN, WebSocketProtocol.STATE_CLOSING))
@@ -390,3 +396,6 @@ class Link:
         # autobahn's own option for this has no effect under Twisted.
         with suppress(AttributeError, OSError):  # a UNIX socket, or a transport of a test
             self.transport.setTcpNoDelay(True)
+            # What waits in the kernel is out of the mux's hands: there it stands in line
+            # before all that comes later, and a small request behind a bulk transfer.
+            self.transport.getHandle().setsockopt(IPPROTO_TCP, _NOTSENT_LOWAT, _MAX_UNSENT)
