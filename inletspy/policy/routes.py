@@ -42,6 +42,13 @@ class Holder:
             self.one_user and other is not None and other.one_user and self.owner == other.owner
         )
 
+    def akin(self, other: Holder | None) -> bool:
+        """Whether the keys of both count together: one user's, or one client's."""
+        return other is not None and (
+            (self.owner, self.one_user) == (other.owner, other.one_user)
+            and (self.one_user or self.client_id == other.client_id)
+        )
+
 
 class Route(Generic[K, T]):
     """A key that is somebody's.
@@ -136,6 +143,16 @@ class Claims(Generic[K, T]):
             if route.target is None and route.holder == holder and now < route.until:
                 return route.key
         return None
+
+    def keep_fewer(self, holder: Holder, most: int) -> None:
+        """Have `holder` and its kin hold `most` keys together, if that many have no target.
+
+        Those go whose lease ends first; a key with a target stays.
+        """
+        own = [route for route in self._routes.values() if holder.akin(route.holder)]
+        away = sorted((r for r in own if r.target is None), key=lambda route: route.until)
+        for route in away[: max(0, len(own) - most)]:
+            del self._routes[route.key]
 
     def expire(self) -> None:
         """Forget the claims whose lease is over."""

@@ -18,7 +18,7 @@ from inletspy.policy import names
 from inletspy.policy.ownership import NameRules
 from inletspy.policy.private import PRIVATE, PrivateName
 from inletspy.policy.routes import Route, RouteTable, Taken
-from inletspy.policy.tokens import Credential
+from inletspy.policy.tokens import Credential, Owner
 from inletspy.tunnel.session import Service, Session
 
 __all__ = ["Grants", "PublicAddress", "PublicPorts"]
@@ -293,14 +293,16 @@ class Grants:
     ) -> bool:
         """Claim `port` and listen on it; False if it can't be had."""
         ports = self._routes.ports
+        holder, before = service.holder, ports.get(port)
+        had = holder is not None and before is not None and holder.akin(before.holder)
         try:
-            ports.claim(port, service.holder, service)
+            ports.claim(port, holder, service)
         except Taken as taken:
             if taken.route.target is None or not self._may_ask_for(taken.route, service):
                 return False
             try:
                 await self._take_over(service, taken.route.target, proof)
-                ports.claim(port, service.holder, service)
+                ports.claim(port, holder, service)
             except (Refused, Taken):
                 return False
         try:
@@ -308,7 +310,23 @@ class Grants:
         except CannotListenError:
             ports.free(port, service)
             return False
+        if holder is not None and not had:
+            ports.keep_fewer(holder, self._most_ports(service.session.owner))
         return True
+
+    def _most_ports(self, owner: Owner) -> int:
+        """How many ports may be held for a user, or a client with the shared token.
+
+        Ports without a service count, too, else services that come and go under ever new
+        names would take all there are; where these are few, no more than half.
+        """
+        settings = self._settings.current
+        if owner.is_shared:
+            services = settings.services_per_session
+        else:
+            services = int(settings.limits_of(owner).services)
+        half = max(1, len(settings.tcp_port_range) // 2)
+        return min(services or half, half)
 
     @staticmethod
     def _may_ask_for(route: Route[int, Service], service: Service) -> bool:

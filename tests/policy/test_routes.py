@@ -146,6 +146,29 @@ class ClaimTests(TestCase):
         self.clock.advance(600)
         self.assertIsNone(self.claims.kept_for(ALICE))
 
+    def test_only_so_many_for_a_user(self) -> None:
+        users = [Holder("alice", client, key, one_user=True) for client, key in ("1a", "1b", "2c")]
+        for key, holder in zip("abc", users, strict=True):
+            self.claims.claim(key, holder, key)
+        self.claims.claim("d", BOB, "d")
+        for key in "bdc":
+            self.claims.release(key, key)
+            self.clock.advance(1)
+        self.claims.keep_fewer(users[0], 3)
+        self.assertEqual([route.key for route in self.claims], ["a", "b", "c", "d"])
+        self.claims.keep_fewer(users[2], 2)
+        self.assertEqual([route.key for route in self.claims], ["a", "c", "d"])
+        self.claims.keep_fewer(users[0], 0)  # what has a target stays
+        self.assertEqual([route.key for route in self.claims], ["a", "d"])
+
+    def test_only_so_many_for_a_client_with_the_shared_token(self) -> None:
+        for key, client in (("a", "one"), ("b", "two"), ("c", "one")):
+            self.claims.claim(key, Holder("shared", client, key), key)
+            self.claims.release(key, key)
+            self.clock.advance(1)
+        self.claims.keep_fewer(Holder("shared", "one", "x"), 1)
+        self.assertEqual([route.key for route in self.claims], ["b", "c"])
+
     def test_expire(self) -> None:
         for key in ("a", "b", "c"):
             self.claims.claim(key, ALICE, key)

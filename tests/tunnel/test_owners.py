@@ -9,10 +9,12 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
+from inletspy.policy.limits import Limits
 from inletspy.tunnel import grants
 from tests.peers import until
 from tests.tunnel.ends import Client
 from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fields
+from tests.tunnel.test_admission import free_ports
 from tests.tunnel.websocket import handshake
 
 ALICES, BOBS, ALICES_SECOND = "ipy_alice_1", "ipy_bob_1", "ipy_alice_2"
@@ -277,6 +279,44 @@ class PortTests(OwnersTestCase):
         error = await self.refused(ALICES, offer("db", "tcp://localhost:1"), client_id="alice-desk")
         self.assertIn("no port is free", error["message"])
         self.assertTrue(two)
+
+
+class KeptPortTests(OwnersTestCase):
+    """Ports that stay a user's for a while are no way to take them all."""
+
+    async def come_and_go(self, count: int, client_id: str) -> None:
+        """Have so many services of alice's come, each under a new name, and go."""
+        client = await self.client(ALICES, client_id=client_id)
+        for number in range(count):
+            client.say({"type": "add_service", "service": offer(f"x{number}", "tcp://a:1")})
+            await until(lambda: self.plane.admission.rows(), "added")
+            client.say({"type": "remove_service", "name": f"x{number}"})
+            await until(lambda: not self.plane.admission.rows(), "removed")
+        await self.gone(client)
+
+    async def test_those_of_a_user(self) -> None:
+        first = free_ports(8)
+        self.plane.settings.change(tcp_port_range=range(first, first + 8))
+        for services, held in ((0, 4), (3, 3)):
+            self.plane.settings.change(user_limits=Limits(services=services))
+            for client_id in ("alice-1", "alice-2"):
+                await self.come_and_go(5, client_id)
+                ports = list(self.plane.routes.ports)
+                self.assertEqual(len(ports), held)
+                # The last ones are kept.
+                kept = {route.holder.service for route in ports if route.holder is not None}
+                self.assertIn("x4", kept)
+        await self.client(BOBS, offer("db", "tcp://a:1"))
+
+    async def test_those_of_a_client_with_the_shared_token(self) -> None:
+        first = free_ports(8)
+        self.plane.settings.change(tcp_port_range=range(first, first + 8), services_per_session=2)
+        for number in range(5):
+            db = offer(f"x{number}", "tcp://a:1")
+            await self.gone(await self.plane.native(db, client_id="one"))
+        await self.gone(await self.plane.native(offer("db", "tcp://a:1"), client_id="two"))
+        kept = {(r.holder.client_id, r.holder.service) for r in self.plane.routes.ports if r.holder}
+        self.assertEqual(kept, {("one", "x3"), ("one", "x4"), ("two", "db")})
 
 
 class EndTests(OwnersTestCase):
