@@ -75,7 +75,7 @@ _LONGEST_WAIT: Final = 900
 
 
 class PublicAddress:
-    """How the outside sees the server; see `inletspy.tunnel.admission.PublicAddress`.
+    """How the outside sees the server; see `inletspy.tunnel.grants.PublicAddress`.
 
     Args:
         settings: know the base domain.
@@ -262,6 +262,8 @@ class Server(Service):
             site.control_path = PATH.encode()
         tunnels = Registrations(admission, reactor)
         self._ends.append(tunnels.stop)
+        users_change = accounts.subscribe(lambda: tunnels.keep_users(accounts.current.owners))
+        self._ends.append(users_change)
         tunnels_file = TunnelsFile(config.data_dir / "tunnels.json", tunnels, reactor)
         tunnels_file.start()
         self._ends.append(tunnels_file.stop)

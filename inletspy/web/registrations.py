@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from inletspy.interfaces import ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
+from inletspy.policy.tokens import SHARED
 from inletspy.web.answers import InvalidRequest, Problem
 from inletspy.web.rows import timestamp
 from inletspy.web.schemas import record, text
@@ -30,7 +32,9 @@ __all__ = [
     "CLIENT_LIMIT",
     "LIFETIME_SECONDS",
     "REGISTRATION",
+    "SHARED_LIMIT",
     "TOTAL_LIMIT",
+    "USER_LIMIT",
     "Registration",
     "Registrations",
 ]
@@ -38,8 +42,11 @@ __all__ = [
 
 #: A registration that is not renewed for so long is gone.
 LIFETIME_SECONDS: Final = 60.0
-#: Registrations at once, of all clients and of one.
+#: Registrations at once: in all, of one user, of all with the shared token (which may stand
+#: for a whole platform), and of one client.
 TOTAL_LIMIT: Final = 10_000
+USER_LIMIT: Final = 1_000
+SHARED_LIMIT: Final = 5_000
 CLIENT_LIMIT: Final = 64
 
 #: What a wrapper posts; further fields don't matter.
@@ -154,6 +161,8 @@ class Registrations:
         self._clock = clock
         self._observers: Observers[[]] = Observers()
         self._rows: dict[_Key, dict[str, Any]] = {}
+        self._counts: Counter[str] = Counter()
+        self._of_clients: defaultdict[tuple[str, str], set[_Key]] = defaultdict(set)
         #: When each is gone; the next to go comes first, since a renewal moves to the end.
         self._deadlines: dict[_Key, float] = {}
         self._expiry: IDelayedCall | None = None
@@ -212,6 +221,9 @@ class Registrations:
             "owner": owner,
         }
         self._rows[key] = row
+        if known is None:
+            self._counts[owner] += 1
+            self._of_clients[key[:2]].add(key)
         self._deadlines.pop(key, None)
         self._deadlines[key] = now + LIFETIME_SECONDS
         self._await_expiry()
@@ -220,18 +232,38 @@ class Registrations:
 
     def forget(self, owner: str, client_id: str) -> None:
         """Drop all registrations that `owner` made for a client, if there are any."""
-        self._drop([key for key in self._rows if key[:2] == (owner, client_id)])
+        self._drop(self._of_clients.get((owner, client_id), ()))
+
+    def keep_users(self, users: Container[str]) -> None:
+        """Drop all registrations of users that there are no more."""
+        gone = {o for o in self._counts if o != SHARED.name and o not in users}
+        self._drop([key for key in self._rows if key[0] in gone])
 
     def _check_room(self, key: _Key) -> None:
-        if len(self._rows) >= TOTAL_LIMIT:
-            raise Problem(429, "Too many registrations", f"There are {TOTAL_LIMIT} already")
-        if sum(other[:2] == key[:2] for other in self._rows) >= CLIENT_LIMIT:
+        owner, client = key[0], key[:2]
+        most = SHARED_LIMIT if owner == SHARED.name else USER_LIMIT
+        if len(self._of_clients.get(client, ())) >= CLIENT_LIMIT:
             detail = f"This client has {CLIENT_LIMIT} already"
-            raise Problem(429, "Too many registrations", detail)
+        elif self._counts[owner] >= most:
+            who = "All with the shared token" if owner == SHARED.name else "This user"
+            detail = f"{who} may have {most}: drop some first"
+        elif len(self._rows) >= TOTAL_LIMIT:
+            detail = f"There are {TOTAL_LIMIT} already"
+        else:
+            return
+        raise Problem(429, "Too many registrations", detail)
 
-    def _drop(self, keys: list[_Key]) -> None:
+    def _drop(self, keys: Collection[_Key]) -> None:
+        keys = tuple(keys)
         for key in keys:
             del self._rows[key], self._deadlines[key]
+            self._counts[key[0]] -= 1
+            of_client = self._of_clients[key[:2]]
+            of_client.remove(key)
+            if not of_client:
+                del self._of_clients[key[:2]]
+            if not self._counts[key[0]]:
+                del self._counts[key[0]]
         if keys:
             self._observers.tell()
 

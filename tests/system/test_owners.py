@@ -99,7 +99,17 @@ class EndTests(DownloadTestCase):
     async def test_a_removed_user(self) -> None:
         await self.start_with_users()
         client, visitor = await self.downloading("alice")
+        registration = {
+            "hostname": "alice-reg.example.com",
+            "public_url": "https://alice-reg.example.com",
+            "upstream": "http://localhost:1",
+            "client_id": "alice-reg",
+        }
+        self.assertEqual((await self.ask("alice", "/tunnels", "POST", registration)).status, 200)
+        file = self.server.data_dir / "tunnels.json"
+        await until(lambda: "alice-reg" in file.read_text(), "listed")
         await self.inletspy("user", "remove", "alice")
+        await until(lambda: "alice" not in file.read_text(), "listed no longer")
         await visitor.ended()
         self.assertEqual(await client.ended(), 3)
         self.assertIn("user alice was removed", client.stdout + client.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -14,7 +15,9 @@ from inletspy.web.registrations import (
     CLIENT_LIMIT,
     LIFETIME_SECONDS,
     REGISTRATION,
+    SHARED_LIMIT,
     TOTAL_LIMIT,
+    USER_LIMIT,
     Registration,
     Registrations,
 )
@@ -242,10 +245,46 @@ class RegistrationsTests(TestCase):
         self.assertEqual(len(self.clients()), CLIENT_LIMIT + 2)
 
     def test_so_have_all_together(self) -> None:
-        for number in range(TOTAL_LIMIT):
-            self.registrations._rows[("shared", str(number), "upstream")] = {}
-        problem = self.assertRaises(Problem, self.register)
+        self.fill("shared", SHARED_LIMIT)
+        users = (TOTAL_LIMIT - SHARED_LIMIT) // USER_LIMIT
+        for number in range(users):
+            self.fill(f"user-{number}", USER_LIMIT)
+        problem = self.assertRaises(Problem, self.register, "one-more")
         self.assertEqual(problem.status, 429)
+        self.assertIn(f"There are {TOTAL_LIMIT} already", str(problem.detail))
+        self.registrations.forget("user-0", "client-0")
+        self.register("one-more")
+
+    def fill(self, owner: str, count: int) -> None:
+        """Have an owner register so much, a client each."""
+        one = parse()
+        for number in range(count):
+            self.registrations.register(owner, replace(one, client_id=f"client-{number}"))
+
+    def test_so_has_an_owner(self) -> None:
+        for owner, most in (("alice", USER_LIMIT), ("shared", SHARED_LIMIT)):
+            self.fill(owner, most)
+            problem = self.assertRaises(Problem, self.register, owner)
+            self.assertEqual(problem.status, 429)
+            self.register(owner, client_id="client-0")  # a renewal
+            self.register("bob")
+            self.registrations.forget(owner, "client-1")
+            self.register(owner)
+            self.assertRaises(Problem, self.register, owner, client_id="another")
+        self.clock.advance(LIFETIME_SECONDS)
+        self.assertEqual(self.clients(), [])
+        self.register("alice")
+
+    def test_those_of_users_that_are_removed(self) -> None:
+        for owner in ("shared", "alice", "bob"):
+            self.register(owner)
+        self.registrations.keep_users({"bob"})
+        self.assertEqual([row["owner"] for row in self.registrations.rows()], ["shared", "bob"])
+        self.assertEqual(self.changes, 4)
+        self.registrations.keep_users({"bob"})
+        self.assertEqual(self.changes, 4)
+        self.clock.advance(LIFETIME_SECONDS)
+        self.assertEqual(self.clients(), [])
 
     def test_live_tunnels_come_first_and_win(self) -> None:
         self.register(client_id="abc", upstream="http://localhost:4000")
