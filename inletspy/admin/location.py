@@ -102,19 +102,15 @@ def locate(
     return embedded
 
 
-def running_server(
-    arguments: argparse.Namespace, environ: Mapping[str, str]
-) -> tuple[Mapping[str, Any], list[Any]]:
-    """What a server that runs here tells of itself, and the tunnels that it lists.
+def running_server(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """What a server that runs here tells of itself.
 
-    Both are empty if there is none, or if others may not read what it tells.
+    Empty if there is none, or if others may not read what it tells.
 
     Raises:
         UsageError: an option is wrong.
     """
-    config = _config(arguments, environ)
-    rows = _read_json(config.data_dir / "tunnels.json")
-    return _described(config), rows if isinstance(rows, list) else []
+    return _described(_config(arguments, environ))
 
 
 def _config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> ServerConfig:
@@ -126,12 +122,8 @@ def _config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Server
 
 
 def _described(config: ServerConfig) -> Mapping[str, Any]:
-    described = _read_json(config.data_dir / "server.json")
-    return described if isinstance(described, dict) else {}
-
-
-def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        described = json.loads((config.data_dir / "server.json").read_bytes())
     except (OSError, ValueError):
-        return None
+        return {}
+    return described if isinstance(described, dict) else {}

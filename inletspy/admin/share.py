@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from inletspy.policy.accounts import Accounts
 from inletspy.policy.durations import parse_duration
 from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
 from inletspy.policy.names import check_hostname, check_label
+from inletspy.policy.ownership import NameRules
 from inletspy.policy.private import PRIVATE, PrivateName, new_share_token
 from inletspy.policy.tokens import SHARED
 
@@ -64,8 +65,9 @@ def register(
     share.add_argument(
         "--user",
         metavar="U",
-        help="whose service it is for; default: who serves the name, or else would; needed with "
-        "--private where there are users",
+        help="whose service it is for; default: the user whose name it is, else the shared "
+        "token's; needed where others have tokens for the name, and with --private where there "
+        "are users",
     )
     share.add_argument(
         "--private",
@@ -126,15 +128,24 @@ async def _share_link(reactor: Any, arguments: argparse.Namespace, seconds: int)
         public_url = f"{outside.scheme}://{hostname}"
         public_url += f":{outside.port}" if outside.port else ""
     end = int(time.time()) + seconds
-    serving = (
-        row.get("owner")
-        for row in stored.tunnels
-        if isinstance(row, dict) and row.get("hostname") == hostname
-    )
-    holder = stored.accounts.holder_of(hostname, base_domain)
-    owner = arguments.user or next(serving, None) or holder
+    owner = arguments.user or _owner_of(hostname, NameRules(stored.accounts, base_domain))
     print(link_with(public_url, new_link_token(stored.key, hostname, owner, end)))
     _say_how_long(end, owner)
+
+
+def _owner_of(hostname: str, rules: NameRules) -> str:
+    user = rules.user_of(hostname)
+    if user is not None:
+        return user
+    tokens = rules.accounts.tokens.values()
+    others = {c.owner.name for c in tokens if rules.objection(c, hostname) is None}
+    if others:
+        few = ", ".join(sorted(others)[:3]) + (" and others" if len(others) > 3 else "")
+        raise UsageError(
+            f"{hostname} is no user's alone, and {few} may serve it, too: say whose service is "
+            f"meant, with --user U or --user {SHARED.name}"
+        )
+    return SHARED.name
 
 
 @dataclass(frozen=True)
@@ -143,14 +154,12 @@ class _Stored:
 
     Attributes:
         server: what it tells of itself, if it runs here.
-        tunnels: the rows that it lists, if it runs here.
         key: signs links and tokens.
         domain: the base domain; empty if none is set.
         accounts: the users there are.
     """
 
     server: Mapping[str, Any]
-    tunnels: Sequence[Any]
     key: str
     domain: str
     accounts: Accounts
@@ -162,13 +171,18 @@ class _Stored:
         from inletspy.store.accounts_table import AccountsTable
         from inletspy.store.table import SettingsTable
 
-        server, tunnels = running_server(arguments, os.environ)
+        server = running_server(arguments, os.environ)
         async with opened(reactor, arguments) as database:
             settings = SettingsTable(database)
-            key = (await settings.get("link_signing_key")).text
-            domain = (await settings.get("tunnel_base_domain")).text
+            key = await settings.get("link_signing_key")
+            domain = await settings.get("tunnel_base_domain")
             accounts = await AccountsTable(database).accounts()
-        if not key:
+        if key.problem:
+            raise InletspyError(
+                f"{key.problem}: no server takes what it signs; set another: "
+                "inletspy config set link_signing_key -"
+            )
+        if not key.text:
             raise InletspyError(
                 "there is no key to sign links with; start the server anew, or set one: "
                 "inletspy config set link_signing_key -"
@@ -176,7 +190,7 @@ class _Stored:
         user = arguments.user
         if user and user != SHARED.name and user not in accounts.owners:
             raise NotThere(f"there is no user {user}")
-        return cls(server, tunnels, key, domain or "", accounts)
+        return cls(server, key.text, "" if domain.problem else domain.text, accounts)
 
 
 def _say_how_long(end: int, owner: str) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from inletspy.errors import Code, Refused
-from inletspy.policy.names import base_label, check_label
+from inletspy.policy.names import check_label
 from inletspy.policy.tokens import SHARED, Credential, Owner
 
 __all__ = ["MAX_PREFIX", "Accounts", "check_pattern", "check_user_name", "prefix_for"]
@@ -50,16 +50,6 @@ class Accounts:
             if owner is not None:
                 return owner
         return None
-
-    def holder_of(self, hostname: str, base_domain: str) -> str:
-        """The name of the owner whose a hostname is.
-
-        By its reservation, else by a user's prefix, else the shared token's.
-        """
-        label = base_label(hostname, base_domain)
-        reserved = self.reserved.get(label or hostname) or self.reserved.get(hostname)
-        owner = self.owner_of(label) if label is not None else None
-        return reserved or (owner or SHARED).name
 
     def overlapping(self, prefix: str) -> Owner | None:
         """A user whose names another with this prefix would share."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 
 from inletspy.config import ServerConfig
 from inletspy.policy.links import link_end
@@ -121,12 +122,34 @@ class ShareTests(CommandTestCase):
             host = f"{name}.{DOMAIN}"
             self.assertIsNotNone(link_end(token.encode(), self.key, host, owner, time.time()))
 
-    def test_whose_it_is_just_now(self) -> None:
-        rows = [{"hostname": f"app.{DOMAIN}", "owner": "ann"}, "nonsense", {}]
-        (self.folder / "tunnels.json").write_text(json.dumps(rows), encoding="utf-8")
+    async def test_a_name_that_several_may_serve(self) -> None:
+        database = Database(self.url, reactor)
+        await database.start()
+        table = AccountsTable(database)
+        await table.create_token("ann", names=["app*"])
+        await table.create_token("bob", names=["ap*"])
+        await database.stop()
+        ran = await deferToThread(
+            inletspy_command,
+            *("share", f"https://app.{DOMAIN}"),
+            INLETSPY_DATABASE=self.url,
+            INLETSPY_DATA_DIR=str(self.folder),
+        )
+        self.assertRefused(ran, 2, "and ann, bob may serve it", "--user U or --user shared")
         for words, owner in (
-            (("app",), "ann"),
+            (("apply", "--user", "ann"), "ann"),
+            (("ann-app",), "ann"),  # by the prefix
             (("shop",), "bob"),
+            (("web",), "shared"),  # nobody else's tokens are good for it
+        ):
+            _, token, _ = await deferToThread(self.share, *words)
+            host = f"{words[0]}.{DOMAIN}"
+            self.assertIsNotNone(link_end(token.encode(), self.key, host, owner, time.time()))
+
+    def test_for_somebody_else(self) -> None:
+        for words, owner in (
+            (("shop",), "bob"),
+            (("shop", "--user", "ann"), "ann"),
             (("app", "--user", "bob"), "bob"),
             (("app", "--user", "shared"), "shared"),
         ):
@@ -171,3 +194,13 @@ class ShareTests(CommandTestCase):
         execute(self.url, "UPDATE config_settings SET value = NULL WHERE key = 'link_signing_key'")
         ran = inletspy_command("share", "app", INLETSPY_DATABASE=self.url)
         self.assertRefused(ran, 1, "there is no key to sign links with")
+
+    def test_a_key_that_the_server_does_not_take(self) -> None:
+        execute(
+            self.url,
+            "UPDATE config_settings SET value = 'short-key' WHERE key = 'link_signing_key'",
+        )
+        for words in ((f"https://app.{DOMAIN}",), ("db", "--private", "--user", "ann")):
+            ran = inletspy_command("share", *words, INLETSPY_DATABASE=self.url)
+            self.assertRefused(ran, 1, "32 characters", "inletspy config set link_signing_key -")
+            self.assertNotIn("short-key", ran.stderr)

@@ -42,20 +42,6 @@ class PrefixTests(TestCase):
         ):
             self.assertEqual((text, ACCOUNTS.owner_of(text)), (text, owner))
 
-    def test_whose_a_hostname_is(self) -> None:
-        reserved = {"shop": "anna-b", "alice-x": "u1", "shop.example.org": "u12"}
-        accounts = Accounts(ACCOUNTS.owners, reserved=reserved)
-        for hostname, owner in (
-            ("app.tunnel.localhost", "shared"),
-            ("alice-3000.tunnel.localhost", ALICE.name),
-            ("alice-x.tunnel.localhost", "u1"),
-            ("shop.tunnel.localhost", "anna-b"),
-            ("shop.example.org", "u12"),
-            ("alice.example.org", "shared"),
-            ("shop", "anna-b"),
-        ):
-            self.assertEqual(accounts.holder_of(hostname, "tunnel.localhost"), owner, hostname)
-
     def test_prefixes_that_would_share_names(self) -> None:
         for prefix, owner in (
             ("alice", ALICE),
