@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -132,9 +133,11 @@ async def _setup(reactor: Any, arguments: argparse.Namespace) -> None:
         stored = await _settled(table, wanted, arguments.force)
     if not is_there:
         _write(file, text, instead=arguments.force)
+    was = _close_to_others(file)
 
     _report(wanted, stored)
-    print(f"\nEnvironment of the server, with the shared token (mode 600):\n  {file}")
+    mode = f"mode 600; it was {was:03o}" if was != 0o600 else "mode 600"
+    print(f"\nEnvironment of the server, with the shared token ({mode}):\n  {file}")
     if stored["tunnels_enabled"].text.lower() != "true":
         enable = config_command(config, file, "set tunnels_enabled true")
         print(f"\nTunnels are disabled. To enable them:\n  {enable}")
@@ -277,6 +280,20 @@ def _write(file: Path, text: str, *, instead: bool) -> None:
             raise
     except OSError as error:
         raise InletspyError(f"can't write {file}: {error.strerror}") from error
+
+
+def _close_to_others(file: Path) -> int:
+    """Let only its owner read a file; gives the mode it had."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode != 0o600:
+            file.chmod(0o600)
+    except OSError as error:
+        raise InletspyError(
+            f"can't make {file} unreadable to others: {error.strerror}; use its owner's user, or "
+            "name another with --env-file FILE"
+        ) from error
+    return mode
 
 
 def _make_directory(path: Path) -> None:

@@ -153,6 +153,16 @@ class NewServerTests(SetupTestCase):
         self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
         self.assertEqual(os.listdir(self.folder), ["inletspy.env"])
 
+    def test_a_file_that_others_can_read(self) -> None:
+        ran = self.set_up()
+        self.assertSetUp(ran)
+        self.assertIn("(mode 600):", ran.stdout)
+        self.file.chmod(0o644)
+        ran = self.set_up()
+        self.assertSetUp(ran)
+        self.assertIn("(mode 600; it was 644):", ran.stdout)
+        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+
     def test_a_file_elsewhere(self) -> None:
         self.folder.mkdir()
         elsewhere = self.folder / "a $file"
