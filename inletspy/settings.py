@@ -141,7 +141,9 @@ class Setting:
         """
         self.parse(text)
         if self.secret and not text:
-            raise UsageError(f"{self.key} must not be empty: nobody could come in any more")
+            token = self.key == "inlets_shared_token"
+            end = ": nobody could connect with it any more" if token else ""
+            raise UsageError(f"{self.key} must not be empty{end}")
 
     def plain(self, text: str) -> Any:
         """The value in JSON that `text` stands for; raises ValueError."""

@@ -70,7 +70,9 @@ def register(
 
     for parser in (get, change, reset):
         parser.add_argument("key", metavar="KEY")
-    change.add_argument("value", metavar="VALUE", help="- reads it from standard input")
+    change.add_argument(
+        "value", metavar="VALUE", help="- asks for it, or reads standard input; a must for secrets"
+    )
     for parser in (show, get):
         parser.add_argument("--reveal", action="store_true", help="show secrets, too")
 
@@ -106,6 +108,11 @@ async def _get(reactor: Any, arguments: argparse.Namespace) -> None:
 
 async def _set(reactor: Any, arguments: argparse.Namespace) -> None:
     setting = setting_named(arguments.key)
+    if setting.secret and arguments.value != "-":
+        raise UsageError(
+            f"{setting.key} is secret, and others can see what a command is called with: use "
+            f"`inletspy config set {setting.key} -`, which asks for it or reads standard input"
+        )
     text = _read_value(setting) if arguments.value == "-" else arguments.value
     setting.check(text)
     async with _table(reactor, arguments) as table:

@@ -30,23 +30,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: the arguments; those of the process where None.
     """
-    arguments = _parser().parse_args(argv)
-    from twisted.internet import task
+    try:
+        arguments = _parser().parse_args(argv)
+        from twisted.internet import task
 
-    task.react(_run, (arguments,))
+        task.react(_run, (arguments,))
+    finally:
+        _flush()
 
 
 async def _run(reactor: Any, arguments: argparse.Namespace) -> None:
     try:
         await arguments.run(reactor, arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InletspyError as error:
         print(f"inletspy: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except KeyboardInterrupt:  # while a person is asked for a value
         raise SystemExit(130) from None
+    except OSError as error:
+        # Errors of files have a name, and are told by the commands themselves.
+        if error.filename is not None:
+            raise
+        _give_up_output(error)
+
+
+def _flush() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up_output(error)
+
+
+def _give_up_output(error: OSError) -> None:
+    """Print nothing any more; unless whoever read has seen enough, as `head` does, say why."""
+    # What is left of it must not fail again when the process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        print(f"inletspy: can't write to standard output: {error.strerror}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _parser() -> argparse.ArgumentParser:

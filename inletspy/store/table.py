@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from zope.interface import implementer
 
 from inletspy.config import ServerConfig, is_development
+from inletspy.errors import UsageError
 from inletspy.interfaces import ISettingsTable
 from inletspy.settings import Setting, Settings, StoredSetting, setting_named
 from inletspy.store.connection import Cursor
@@ -79,7 +80,17 @@ class SettingsTable:
         )
 
     async def reset(self, key: str) -> None:
-        """Go back to the default; raises UsageError where there is no such key."""
+        """Go back to the default.
+
+        Raises:
+            UsageError: there is no such key, or no token to go back to.
+        """
+        if key == "inlets_shared_token" and not (await self.get(key)).default:
+            raise UsageError(
+                f"{key} has no default, and nobody could connect with it any more: set another "
+                f"(inletspy config set {key} -), or turn it off (inletspy config set "
+                "shared_token_enabled false)"
+            )
         await self._database.operation(
             "UPDATE config_settings SET value = NULL, updated_at = CURRENT_TIMESTAMP"
             " WHERE key = %s",

@@ -120,14 +120,33 @@ class ConfigTests(CommandTestCase):
             "UPDATE config_settings SET default_value = '' WHERE key = %s",
             (key,),
         )
-        self.assertDone(self.run_config("set", key, "new"), f"{key} = ********\n")
-        self.assertDone(self.run_config("reset", key), f"{key} =  (default)\n")
-        self.assertDone(self.run_config("get", key), "\n")
+        self.assertDone(self.run_config("set", key, "-", stdin="new"), f"{key} = ********\n")
 
-    def test_a_token_can_not_be_emptied(self) -> None:
-        for value, stdin in (("", ""), ("-", "\n")):
-            ran = self.run_config("set", "inlets_shared_token", value, stdin=stdin)
-            self.assertRefused(ran, 2, "inlets_shared_token", "nobody could come in")
+    def test_secrets_can_not_be_emptied(self) -> None:
+        ran = self.run_config("set", "inlets_shared_token", "-", stdin="\n")
+        self.assertRefused(ran, 2, "inlets_shared_token must not be empty: nobody could connect")
+        ran = self.run_config("set", "link_signing_key", "-", stdin="\n")
+        self.assertRefused(ran, 2, "link_signing_key must not be empty\n")
+
+    def test_secrets_are_not_taken_from_the_command_line(self) -> None:
+        for key in ("inlets_shared_token", "link_signing_key"):
+            ran = self.run_config("set", key, "hushhush" * 8)
+            self.assertRefused(ran, 2, f"`inletspy config set {key} -`")
+            self.assertNotIn("hush", ran.stderr)
+            self.assertNotIn("hushhush", self.run_config("get", key, "--reveal").stdout)
+
+    def test_a_token_without_default_is_not_reset(self) -> None:
+        key = "inlets_shared_token"
+        ran = self.run_config("reset", key)
+        self.assertRefused(ran, 2, f"inletspy config set {key} -", "shared_token_enabled false")
+        self.assertDone(self.run_config("get", key, "--reveal"), "hush-hush\n")
+        execute(
+            self.url,
+            "UPDATE config_settings SET default_value = 'theirs' WHERE key = %s",
+            (key,),
+        )
+        self.assertDone(self.run_config("reset", key), f"{key} = ******** (default)\n")
+        self.assertDone(self.run_config("get", key, "--reveal"), "theirs\n")
 
     def test_a_value_from_standard_input(self) -> None:
         key = "inlets_shared_token"
@@ -167,6 +186,24 @@ class ConfigTests(CommandTestCase):
                 timeout=TIMEOUT,
             )
         self.assertEqual((ran.stderr, ran.returncode), ("", 0))
+
+    def test_output_that_can_not_be_written(self) -> None:
+        for command in (("config", "list", "--json"), ("config", "get", "tcp_port_range")):
+            with open("/dev/full", "w") as output:
+                ran = subprocess.run(
+                    [sys.executable, "-m", "inletspy.admin.main", *command],
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(sys.path),
+                        "INLETSPY_DATABASE": self.url,
+                    },
+                    stdout=output,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    timeout=TIMEOUT,
+                )
+            line = "inletspy: can't write to standard output: No space left on device\n"
+            self.assertEqual((ran.stderr, ran.returncode), (line, 1))
 
     def test_list_json(self) -> None:
         rows = json.loads(self.run_config("list", "--json").stdout)
