@@ -82,7 +82,7 @@ class _OpenPort:
 
 
 class PublicPorts:
-    """Opens and closes public ports; see `inletspy.tunnel.admission.PublicPorts`.
+    """Opens and closes public ports; see `inletspy.tunnel.grants.PublicPorts`.
 
     Args:
         reactor: listens.

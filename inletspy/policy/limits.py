@@ -1,7 +1,7 @@
 """What one owner may take of the server: which limits there are, and how they are written.
 
 The same names stand in settings, in the limits of a token, and in `--limit`. What counts
-against a limit, `quotas` knows.
+against a limit, `usage` knows.
 """
 
 from __future__ import annotations
