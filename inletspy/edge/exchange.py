@@ -20,6 +20,7 @@ from inletspy.wire.http1 import CHUNKED, CLOSE, NO_BODY, RequestHead, ResponseHe
 if TYPE_CHECKING:
     from inletspy.edge.channel import EdgeChannel
     from inletspy.edge.upstreams import UpstreamConnection, UpstreamPool
+    from inletspy.tunnel.session import Service
 
 __all__ = ["Exchange"]
 
@@ -29,6 +30,13 @@ _PAGES = {
     ResetCode.TIMEOUT: pages.TIMEOUT,
     ResetCode.LIMIT: pages.BUSY,
 }
+#: By these a client tells that there is no connection to its upstream, which got nothing.
+_NOT_CONNECTED = (
+    ResetCode.REFUSED,
+    ResetCode.UNREACHABLE,
+    ResetCode.TIMEOUT,
+    ResetCode.LIMIT,
+)
 
 
 class Exchange:
@@ -49,6 +57,7 @@ class Exchange:
         "_connection",
         "_head",
         "_request_over",
+        "_tried",
         "_wrap_chunks",
         "awaited",
         "framing_differs",
@@ -72,6 +81,7 @@ class Exchange:
         self._connection: UpstreamConnection | None = None
         self._request_over = request.framing == NO_BODY
         self._answered = False
+        self._tried: tuple[Service, ...] = ()
         self._wrap_chunks = False
 
     def start(self) -> None:
@@ -82,10 +92,12 @@ class Exchange:
         try:
             connection = self.pool.connection(self._channel.visitor, fresh=fresh)
         except ClientAway:
-            self._channel.answer_page(pages.CLIENT_AWAY)
+            if not self._goes_elsewhere():
+                self._channel.answer_page(pages.CLIENT_AWAY)
             return
         except StreamReset as error:
-            self._channel.answer_page(_PAGES.get(error.code, pages.BUSY))
+            if not self._goes_elsewhere():
+                self._channel.answer_page(_PAGES.get(error.code, pages.BUSY))
             return
         self._connection = connection
         transport: Any = connection.transport
@@ -216,11 +228,10 @@ class Exchange:
             self._over()
         elif self.status:
             self._channel.abort()
+        elif connection is not None and self._goes_again(connection, reason):
+            pass
         elif self.pool.service.session.link is None:
             self._fail(pages.CLIENT_AWAY)
-        elif connection is not None and connection.used and self._may_repeat(connection):
-            # It was closing as we wrote (RFC 9112, 9.3.1).
-            self._send(fresh=True)
         elif isinstance(reason.value, StreamReset):
             self._fail(_PAGES.get(reason.value.code, pages.BROKEN))
         else:
@@ -233,8 +244,34 @@ class Exchange:
 
     # -- ends
 
-    def _may_repeat(self, connection: UpstreamConnection) -> bool:
-        return self.request.retriable and not connection.begun
+    def _goes_again(self, connection: UpstreamConnection, reason: Failure) -> bool:
+        """Send the request once more where that can't do anything twice; whether it was."""
+        if connection.begun:
+            return False
+        if isinstance(reason.value, StreamReset) and reason.value.code in _NOT_CONNECTED:
+            # Of a body that has begun, some is gone.
+            whole = self.request.framing == NO_BODY or self.awaited
+            return whole and self._goes_elsewhere()
+        if not self.request.retriable:
+            return False
+        service = self.pool.service
+        if service.away and self._goes_elsewhere():
+            return True
+        if connection.used and service.session.link is not None:
+            # It was closing as we wrote (RFC 9112, 9.3.1).
+            self._send(fresh=True)
+            return True
+        return False
+
+    def _goes_elsewhere(self) -> bool:
+        """Send the request to another client that serves the name, if there is one."""
+        self._tried += (self.pool.service,)
+        place = self._channel.site.resource.elsewhere(self._channel, self.request, self._tried)
+        if place is None:
+            return False
+        self.pool, self._head = place
+        self._send(fresh=True)
+        return True
 
     def _fail(self, page: pages.Page) -> None:
         if self.status:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -36,11 +36,11 @@ from inletspy.policy.names import base_label
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.sources import UNIX, is_proxy
+from inletspy.tunnel.session import Service
 from inletspy.wire.http1 import RequestHead
 
 if TYPE_CHECKING:
     from inletspy.policy.usage import Usage
-    from inletspy.tunnel.session import Service
 
 __all__ = ["EdgeSite", "HostProxyResource"]
 
@@ -88,7 +88,7 @@ class HostProxyResource(Resource):
         """The exchange for a request; None if a page has answered it already."""
         route = self._routes.names.get(request.host.decode("latin-1"))
         if route is not None:
-            service = route.target
+            service = route.target or route.choose(Service.load)
             if service is None:
                 channel.answer_page(pages.CLIENT_AWAY)
                 return None
@@ -115,12 +115,36 @@ class HostProxyResource(Resource):
         return self._admit(channel, service, request)
 
     def _admit(self, channel: EdgeChannel, service: Service, request: RequestHead) -> Exchange:
-        pool = service.pool
-        if pool is None:
-            base_domain = self._settings.current.tunnel_base_domain
-            pool = service.pool = UpstreamPool(service, base_domain)
-            self.pools.add(pool)
+        pool = service.pool or self._new_pool(service)
         return Exchange(channel, request, self._head(channel, request, pool), pool)
+
+    def _new_pool(self, service: Service) -> UpstreamPool:
+        base_domain = self._settings.current.tunnel_base_domain
+        pool = service.pool = UpstreamPool(service, base_domain)
+        self.pools.add(pool)
+        return pool
+
+    def elsewhere(
+        self, channel: EdgeChannel, request: RequestHead, tried: Sequence[Service]
+    ) -> tuple[UpstreamPool, bytes] | None:
+        """Where else a request can go, and its head there; None if there is nowhere.
+
+        Args:
+            channel: the visitor's.
+            request: as it was let in.
+            tried: the services that it went to before.
+        """
+        first = tried[0]
+        route = self._routes.names.get(first.hostname) if first.offer.shares else None
+        if route is None:
+            return None
+        # The name may be another service's by now, which lets other visitors in.
+        others = [service for service in route.targets if service.rule != first.rule]
+        service = route.choose(Service.load, besides=(*tried, *others))
+        if service is None:
+            return None
+        pool = service.pool or self._new_pool(service)
+        return pool, self._head(channel, request, pool)
 
     def _catch_all(self, request: RequestHead) -> Service | None:
         settings = self._settings.current

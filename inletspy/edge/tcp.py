@@ -14,6 +14,7 @@ from twisted.internet.protocol import Factory
 
 from inletspy.errors import ClientAway, StreamReset
 from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.routes import Route
 from inletspy.policy.sources import read_address
 from inletspy.tunnel.session import Service
 from inletspy.tunnel.splice import SpliceEnd, splice
@@ -67,12 +68,13 @@ class _Visitor(SpliceEnd):
 class _PortFactory(Factory):
     noisy = False
 
-    def __init__(self, service: Service, quota: AddressQuota) -> None:
-        self.service: Service | None = service
+    def __init__(self, route: Route[int, Service], quota: AddressQuota) -> None:
+        self.route = route
         self._quota = quota
 
     def buildProtocol(self, addr: IAddress | None) -> _Visitor | None:
-        return None if self.service is None else _Visitor(self.service, self._quota)
+        service = self.route.choose(Service.load)
+        return None if service is None else _Visitor(service, self._quota)
 
 
 @dataclass
@@ -98,17 +100,17 @@ class PublicPorts:
         #: Ports that close at the end of the turn, unless they are wanted again by then.
         self._closing: dict[int, _OpenPort] = {}
 
-    def open(self, port: int, service: Service) -> None:
-        """Forward connections to `port` to the service.
+    def open(self, port: int, route: Route[int, Service]) -> None:
+        """Forward connections to `port` to the services of a route.
 
         Raises:
             twisted.internet.error.CannotListenError: the port is in use.
         """
         entry = self._closing.pop(port, None)
         if entry is not None:  # a client that takes over from itself
-            entry.factory.service = service
+            entry.factory.route = route
         else:
-            factory = _PortFactory(service, self._quota)
+            factory = _PortFactory(route, self._quota)
             listening = self._reactor.listenTCP(
                 port, factory, backlog=1024, interface=self._interface
             )
@@ -119,7 +121,6 @@ class PublicPorts:
         """Take no more connections on `port`; those that are there go on."""
         entry = self._open.pop(port, None)
         if entry is not None:
-            entry.factory.service = None
             self._closing[port] = entry
             self._reactor.callLater(0, self._close_now, port, entry)
 

@@ -254,6 +254,11 @@ class UpstreamPool:
         self.service.connect(protocol, visitor)
         return connection
 
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._idle)
+
     def keep(self, connection: UpstreamConnection) -> None:
         """Keep an idle connection for the next request."""
         if self.closed or len(self._idle) >= _MAX_IDLE:

@@ -1,15 +1,16 @@
 """Who holds which name and which port.
 
-A claim gives one key (a hostname, a TCP port, a private name) to one target at a time,
-first come first served. When its target goes, the key stays its holder's for a lease, so
-that nobody else slips in while a client reconnects. Time comes from a function passed in;
-what a target is, and how requests get there, is not known here.
+A claim gives one key (a hostname, a TCP port, a private name) to one target, first come
+first served; others of its owner may join it where all of them asked for that. When the
+last target goes, the key stays its holder's for a lease, so that nobody else slips in
+while a client reconnects. Time comes from a function passed in; what a target is, and how
+requests get there, is not known here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from inletspy.policy.private import PrivateName
@@ -29,17 +30,30 @@ class Holder:
         client_id: which of the owner's clients it is.
         service: which of the client's services, where that counts.
         one_user: whether the owner is one user, and not all who have the shared token.
+        shares: whether it asked to have the key together with others of its owner.
     """
 
     owner: str
     client_id: str
     service: str = ""
     one_user: bool = False
+    shares: bool = field(default=False, compare=False)
 
     def may_become(self, other: Holder | None) -> bool:
         """Whether a key that is kept for this holder may be given to the other."""
         return self == other or (
-            self.one_user and other is not None and other.one_user and self.owner == other.owner
+            other is not None
+            and self.owner == other.owner
+            and ((self.one_user and other.one_user) or self.may_share(other))
+        )
+
+    def may_share(self, other: Holder | None) -> bool:
+        """Whether both may have a key at once: they are one owner's, and asked for it."""
+        return (
+            other is not None
+            and self.shares
+            and other.shares
+            and (self.owner, self.one_user) == (other.owner, other.one_user)
         )
 
     def akin(self, other: Holder | None) -> bool:
@@ -55,18 +69,41 @@ class Route(Generic[K, T]):
 
     Attributes:
         key: the hostname, port or private name.
-        holder: whose it stays while the target is away; None where it is nobody's then.
-        target: where it leads; None while its client is away.
-        until: when the lease of an absent target ends, on the table's clock.
+        holder: whose it stays while no target is there; None where it is nobody's then.
+        target: where it leads, if that is one place; None while the client is away, and
+            where there are several to choose from.
+        targets: all of them, the one chosen longest ago first.
+        until: when the lease ends that began with the last target's end, on the table's
+            clock.
     """
 
-    __slots__ = ("holder", "key", "target", "until")
+    __slots__ = ("holder", "key", "target", "targets", "until")
 
     def __init__(self, key: K, holder: Holder | None, target: T) -> None:
         self.key: K = key
         self.holder = holder
         self.target: T | None = target
+        self.targets: tuple[T, ...] = (target,)
         self.until = 0.0
+
+    def lead_to(self, *targets: T) -> None:
+        """Lead to these from now on."""
+        self.targets = targets
+        self.target = targets[0] if len(targets) == 1 else None
+
+    def choose(self, load: Callable[[T], Any], besides: Collection[T] = ()) -> T | None:
+        """The target with the least load, and of several the one chosen longest ago.
+
+        Args:
+            load: can be compared with that of other targets.
+            besides: targets that are not to be chosen.
+        """
+        candidates = [target for target in self.targets if target not in besides]
+        if not candidates:
+            return None
+        chosen: T = min(candidates, key=load)
+        self.targets = (*(target for target in self.targets if target != chosen), chosen)
+        return chosen
 
 
 class Taken(Exception):
@@ -86,7 +123,7 @@ class Claims(Generic[K, T]):
 
     Args:
         now: the present time in seconds.
-        lease: how long a key stays its holder's without a target, in seconds.
+        lease: how long a key stays its holder's without targets, in seconds.
     """
 
     def __init__(self, now: Callable[[], float], lease: Callable[[], float]) -> None:
@@ -95,52 +132,67 @@ class Claims(Generic[K, T]):
         self._routes: dict[K, Route[K, T]] = {}
 
     def get(self, key: K) -> Route[K, T] | None:
-        """The claim on `key`, be its target there or away."""
+        """The claim on `key`, be its targets there or away."""
         return self._routes.get(key)
 
-    def claim(self, key: K, holder: Holder | None, target: T) -> Route[K, T]:
+    def claim(self, key: K, holder: Holder | None, target: T, *, join: bool = False) -> Route[K, T]:
         """Give `key` to `target`.
+
+        Args:
+            key: the hostname or port.
+            holder: whose it is to be.
+            target: where it is to lead.
+            join: whether to have it together with the targets it leads to, if they may
+                share it.
 
         Raises:
             Taken: it has a target, or is kept for another holder.
         """
         route = self._routes.get(key)
-        if route is not None and (
-            route.target is not None
-            or (
-                route.holder is not None
-                and not route.holder.may_become(holder)
-                and self._now() < route.until
-            )
+        if route is not None and route.targets:
+            if not join or route.holder is None or not route.holder.may_share(holder):
+                raise Taken(route)
+            route.lead_to(target, *route.targets)
+            return route
+        if (
+            route is not None
+            and route.holder is not None
+            and not route.holder.may_become(holder)
+            and self._now() < route.until
         ):
             raise Taken(route)
         new = self._routes[key] = Route(key, holder, target)
         return new
 
-    def release(self, key: K, target: T) -> None:
-        """The target has gone. Of no effect if the key is another's by now."""
+    def release(self, key: K, target: T) -> bool:
+        """The target has gone; whether it was the last one.
+
+        Of no effect if the key is another's by now.
+        """
         route = self._routes.get(key)
-        if route is not None and route.target is target:
-            route.target = None
+        if route is None or target not in route.targets:
+            return False
+        route.lead_to(*(other for other in route.targets if other != target))
+        if not route.targets:
             route.until = self._now() + self._lease()
+        return not route.targets
 
     def free(self, key: K, target: T) -> None:
         """Take back a claim that came to nothing."""
-        route = self._routes.get(key)
-        if route is not None and route.target is target:
+        if self.release(key, target):
             del self._routes[key]
 
     def forget(self, key: K) -> None:
-        """Keep a key without target for nobody any more."""
+        """Keep a key without targets for nobody any more."""
         route = self._routes.get(key)
-        if route is not None and route.target is None:
+        if route is not None and not route.targets:
             del self._routes[key]
 
     def kept_for(self, holder: Holder) -> K | None:
-        """A key without target that is kept for `holder`, if there is one."""
+        """A key without targets that is kept for `holder`, if there is one."""
         now = self._now()
         for route in self._routes.values():
-            if route.target is None and route.holder == holder and now < route.until:
+            if not route.targets and route.holder == holder and now < route.until:
                 return route.key
         return None
 
@@ -150,14 +202,14 @@ class Claims(Generic[K, T]):
         Those go whose lease ends first; a key with a target stays.
         """
         own = [route for route in self._routes.values() if holder.akin(route.holder)]
-        away = sorted((r for r in own if r.target is None), key=lambda route: route.until)
+        away = sorted((r for r in own if not r.targets), key=lambda route: route.until)
         for route in away[: max(0, len(own) - most)]:
             del self._routes[route.key]
 
     def expire(self) -> None:
         """Forget the claims whose lease is over."""
         now = self._now()
-        for route in [r for r in self._routes.values() if r.target is None and r.until <= now]:
+        for route in [r for r in self._routes.values() if not r.targets and r.until <= now]:
             del self._routes[route.key]
 
     def __iter__(self) -> Iterator[Route[K, T]]:

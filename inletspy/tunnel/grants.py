@@ -1,14 +1,15 @@
 """Names and ports for services: giving them, keeping them, and taking them back.
 
-Applies the rules of `policy` to what a client asks for, and settles who has a name when
-two want it. Which sessions there are, and when one may come in, `admission` decides.
+Applies the rules of `policy` to what a client asks for. What becomes of a name that
+others have, `contest` settles; which sessions there are, and when one may come in,
+`admission` decides.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from twisted.internet.error import CannotListenError
 
@@ -19,19 +20,17 @@ from inletspy.policy.ownership import NameRules
 from inletspy.policy.private import PRIVATE, PrivateName
 from inletspy.policy.routes import Route, RouteTable, Taken
 from inletspy.policy.tokens import Credential, Owner
+from inletspy.tunnel.contest import Contest, joining_hint
 from inletspy.tunnel.session import Service, Session
 
 __all__ = ["Grants", "PublicAddress", "PublicPorts"]
-
-#: How long a client has to answer before another of the same id takes its name.
-_PROBE_SECONDS: Final = 2.0
 
 
 class PublicPorts(Protocol):
     """Opens public TCP ports; the edge does."""
 
-    def open(self, port: int, service: Service) -> None:
-        """Forward connections to `port` to the service; raises CannotListenError."""
+    def open(self, port: int, route: Route[int, Service]) -> None:
+        """Forward connections to `port` to the route's services; raises CannotListenError."""
 
     def close(self, port: int) -> None:
         """Take no more connections on `port`; those that are there go on."""
@@ -71,6 +70,7 @@ class Grants:
         self._routes = routes
         self._ports = ports
         self._address = address
+        self._contest = Contest(self.release_all)
 
     async def grant(self, service: Service, proof: Callable[[Session], bool]) -> None:
         """Give a service its name or port.
@@ -116,8 +116,8 @@ class Grants:
         if service.private is not None:
             self._routes.private.release(service.private, service)
         elif service.port:
-            self._ports.close(service.port)
-            self._routes.ports.release(service.port, service)
+            if self._routes.ports.release(service.port, service):
+                self._ports.close(service.port)
         else:
             self._routes.names.release(service.hostname, service)
             self._routes.remove_catch_all(service)
@@ -151,69 +151,13 @@ class Grants:
             )
         if session.usage is not None and self._routes.names.get(hostname) is None:
             session.usage.take_name()
-        # While the present target is asked whether it lives, somebody may be quicker.
-        for _ in range(3):
-            try:
-                self._routes.names.claim(hostname, service.holder, service)
-                break
-            except Taken as taken:
-                other: Service | None = taken.route.target
-                if other is None and rules.user_of(hostname) == session.owner.name:
-                    # Kept for somebody since before it became this user's.
-                    self._routes.names.forget(hostname)
-                else:
-                    await self._take_over(service, other, proof)
-        else:
-            raise self._taken(hostname)
+        if rules.user_of(hostname) == session.owner.name:
+            # It may be kept for somebody since before it became this user's.
+            self._routes.names.forget(hostname)
+        await self._contest.claim(self._routes.names, hostname, service, proof)
         service.public_url = self._address.http_url(hostname)
         if session.mux_speaks_inlets and not wanted and session.owner.is_shared:
             self._routes.add_catch_all(service)
-
-    async def _take_over(
-        self, service: Service, other: Service | None, proof: Callable[[Session], bool]
-    ) -> None:
-        """End the other session if it is the same client's and proven so, or dead.
-
-        Raises:
-            Refused: the name stays the other's.
-        """
-        name = service.private.name if service.private is not None else service.hostname
-        if other is None or other.session is service.session:
-            raise self._taken(name, kept=other is None)
-        old = other.session
-        if not proof(old):
-            owner = service.session.owner
-            if old.owner != owner or (owner.is_shared and other.client_id != service.client_id):
-                raise self._taken(name)
-            if not old.draining and await self._lives(old):
-                raise self._taken(name, by=other)
-        if old.draining:  # its streams may go on
-            self.release_all(old)
-        elif old.services.get(other.number) is other:
-            old.end(Refused(Code.REPLACED, "another program of the same client took over"))
-
-    @staticmethod
-    async def _lives(session: Session) -> bool:
-        """Whether a session's client answers; it can't be asked while nobody reads from it."""
-        link = session.link
-        return link is not None and (link.reading_stopped or await link.probe(_PROBE_SECONDS))
-
-    @staticmethod
-    def _taken(hostname: str, *, by: Service | None = None, kept: bool = False) -> Refused:
-        if by is not None:
-            whose = "this client" if by.session.owner.is_shared else f"yours ({by.client_id})"
-            return Refused(
-                Code.HOSTNAME_TAKEN,
-                f"{hostname} is served by another tunnel of {whose}: end that one, or "
-                "choose another name with --name",
-            )
-        if kept:
-            return Refused(
-                Code.HOSTNAME_TAKEN,
-                f"{hostname} is kept for a client that was here a moment ago: choose another "
-                "name with --name, or try again later",
-            )
-        return Refused(Code.HOSTNAME_TAKEN, f"{hostname} is taken: choose another name with --name")
 
     # -- private names
 
@@ -237,14 +181,7 @@ class Grants:
         service.private = key = PrivateName(session.owner.name, name)
         if session.usage is not None and self._routes.private.get(key) is None:
             session.usage.take_name()
-        for _ in range(3):
-            try:
-                self._routes.private.claim(key, service.holder, service)
-                break
-            except Taken as taken:
-                await self._take_over(service, taken.route.target, proof)
-        else:
-            raise self._taken(name)
+        await self._contest.claim(self._routes.private, key, service, proof)
         service.public_url = f"{PRIVATE}{name}"
 
     @staticmethod
@@ -271,6 +208,8 @@ class Grants:
             raise Refused(
                 Code.PORT_UNAVAILABLE, "this token is good for none of the ports of this server"
             )
+        if service.offer.shares and not wanted:
+            raise Refused(Code.INVALID, "a port to be shared must be asked for: use --remote-port")
         if wanted and wanted not in allowed:
             raise Refused(
                 Code.PORT_UNAVAILABLE,
@@ -284,6 +223,9 @@ class Grants:
                 return
         if wanted:
             text = f"port {wanted} is in use: ask for another with --remote-port, or for any"
+            route = self._routes.ports.get(wanted)
+            for other in route.targets[:1] if route is not None else ():
+                text += joining_hint(service, other)
         else:
             text = f"no port is free from {allowed[0]} to {allowed[-1]}: try again later"
         raise Refused(Code.PORT_UNAVAILABLE, text, retry=not wanted)
@@ -292,27 +234,43 @@ class Grants:
         self, service: Service, port: int, proof: Callable[[Session], bool]
     ) -> bool:
         """Claim `port` and listen on it; False if it can't be had."""
-        ports = self._routes.ports
-        holder, before = service.holder, ports.get(port)
+        holder, before = service.holder, self._routes.ports.get(port)
         had = holder is not None and before is not None and holder.akin(before.holder)
+        route = await self._claim_port(service, port, proof)
+        if route is None:
+            return False
+        if len(route.targets) > 1:  # those who have it listen
+            return True
         try:
-            ports.claim(port, holder, service)
-        except Taken as taken:
-            if taken.route.target is None or not self._may_ask_for(taken.route, service):
-                return False
-            try:
-                await self._take_over(service, taken.route.target, proof)
-                ports.claim(port, holder, service)
-            except (Refused, Taken):
-                return False
-        try:
-            self._ports.open(port, service)
+            self._ports.open(port, route)
         except CannotListenError:
-            ports.free(port, service)
+            self._routes.ports.free(port, service)
             return False
         if holder is not None and not had:
-            ports.keep_fewer(holder, self._most_ports(service.session.owner))
+            self._routes.ports.keep_fewer(holder, self._most_ports(service.session.owner))
         return True
+
+    async def _claim_port(
+        self, service: Service, port: int, proof: Callable[[Session], bool]
+    ) -> Route[int, Service] | None:
+        ports = self._routes.ports
+        try:
+            return ports.claim(port, service.holder, service)
+        except Taken as error:
+            route = error.route
+        if not route.targets:
+            return None
+        if service.offer.remote_port == port:
+            joined = await self._contest.join(ports, route, service)
+            if joined is not None:
+                return joined
+        if not self._may_ask_for(route, service):
+            return None
+        try:
+            await self._contest.take_over(service, route, proof)
+            return ports.claim(port, service.holder, service)
+        except (Refused, Taken):
+            return None
 
     def _most_ports(self, owner: Owner) -> int:
         """How many ports may be held for a user, or a client with the shared token.

@@ -119,7 +119,7 @@ class PrivateServices:
         if session.draining:
             raise StreamReset(ResetCode.CANCELLED, "the server is going away")
         route = self._routes.private.get(reached)
-        service = route.target if route is not None else None
+        service = route.choose(Service.load) if route is not None else None
         far = SpliceEnd()
         try:
             if service is None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IProtocol, IReactorTime
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from inletspy.errors import ClientAway, Refused
+from inletspy.errors import ClientAway, Refused, ResetCode, StreamReset
 from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.private import PrivateName
@@ -33,6 +34,10 @@ from inletspy.wire.mux import MuxStream
 from inletspy.wire.remotedialer import RemoteDialerMux
 
 __all__ = ["Service", "Session"]
+
+#: How long others are preferred to a service whose upstream was out of reach, in seconds.
+_AVOIDED_SECONDS: Final = 5.0
+_OUT_OF_REACH: Final = (ResetCode.REFUSED, ResetCode.UNREACHABLE, ResetCode.TIMEOUT)
 
 
 @implementer(IUpstream)
@@ -54,6 +59,7 @@ class Service:
         pool: what the edge keeps for it between requests; the edge's own.
         rule: who may visit it; None for everybody.
         visitors: what the edge remembers of visitors whom it let in; the edge's own.
+        streams: how many it has at the moment.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class Service:
         self.pool: Any = None
         self.rule: VisitRule | None = None
         self.visitors: set[bytes] = set()
+        self.streams = 0
+        self._avoided_until = 0.0
 
     @property
     def holder(self) -> Holder | None:
@@ -84,8 +92,13 @@ class Service:
         if owner.is_shared and not self.session.identified:
             return None
         has_port = self.offer.proto == "tcp" and not self.offer.private
-        name = self.offer.name if has_port else ""
-        return Holder(owner.name, self.session.client_id, name, one_user=not owner.is_shared)
+        return Holder(
+            owner.name,
+            self.session.client_id,
+            self.offer.name if has_port else "",
+            one_user=not owner.is_shared,
+            shares=self.offer.shares,
+        )
 
     @property
     def tls_through_stream(self) -> bool:
@@ -110,6 +123,36 @@ class Service:
         """See `inletspy.interfaces.IUpstream`."""
         return self.session.open_stream(self, protocol, visitor)
 
+    def opened(self) -> None:
+        """A stream to it has been opened."""
+        self.streams += 1
+
+    def ended(self, reason: Failure) -> None:
+        """A stream to it is over."""
+        self.streams -= 1
+        if isinstance(reason.value, StreamReset) and reason.value.code in _OUT_OF_REACH:
+            self._avoided_until = self.session.seconds() + _AVOIDED_SECONDS
+
+    @property
+    def under_way(self) -> int:
+        """Requests and connections of visitors that it has at the moment."""
+        return self.streams - (self.pool.idle if self.pool is not None else 0)
+
+    @property
+    def away(self) -> bool:
+        """Whether no stream to it can be opened."""
+        session = self.session
+        return (
+            session.link is None
+            or session.draining
+            # The number of a service that was removed may be another's.
+            or session.services.get(self.number) is not self
+        )
+
+    def load(self) -> tuple[bool, bool, int]:
+        """What speaks against one more stream; the least of several is the best choice."""
+        return self.away, self.session.seconds() < self._avoided_until, self.under_way
+
     def row(self) -> dict[str, Any]:
         """The service in the status API."""
         session = self.session
@@ -124,6 +167,7 @@ class Service:
             "status": "draining" if session.draining else "active",
             "session": session.id,
             "wire": "inlets" if session.mux_speaks_inlets else "inletspy.v1",
+            "shared": self.offer.shares,
             "owner": session.owner.name,
         }
         return {**row, "private": True} if self.private else row
@@ -223,6 +267,7 @@ class Session:
         over: whether it has ended.
         why: why it was ended, if the client is to know.
         connected_at: when it began, UTC.
+        seconds: the present time on its clock.
     """
 
     def __init__(
@@ -252,6 +297,7 @@ class Session:
         self.connected_at = datetime.now(UTC)
         self.on_end = on_end
         self._clock = clock
+        self.seconds = clock.seconds
         self._lingering: set[Any] = set()
         self.mux: NativeMux | RemoteDialerMux
         if native:
@@ -318,8 +364,8 @@ class Session:
 
     def open_stream(self, service: Service, protocol: IProtocol, visitor: str) -> Stream:
         """Open a stream to one of its services; see `inletspy.interfaces.IUpstream`."""
-        if self.link is None or self.draining or self.services.get(service.number) is not service:
-            raise ClientAway  # the number of a service that was removed may be another's
+        if service.away:
+            raise ClientAway
         stream = Stream(self.mux, self._later, service.offer.upstream)
         stream.target = service
         if isinstance(self.mux, NativeMux):
@@ -328,6 +374,7 @@ class Session:
             if service.address is None:
                 raise ClientAway
             carried = self.mux.open(service.address.authority, visitor, stream)
+        service.opened()
         stream.start(carried, protocol)
         return stream
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
@@ -21,7 +21,7 @@ from inletspy.errors import ResetCode, StreamReset
 from inletspy.interfaces import IStream
 from inletspy.wire.mux import Mux, MuxStream
 
-__all__ = ["Stream", "StreamAddress"]
+__all__ = ["Stream", "StreamAddress", "Target"]
 
 _log = Logger()
 
@@ -41,6 +41,13 @@ class StreamAddress:
         return f"StreamAddress({self.text!r})"
 
 
+class Target(Protocol):
+    """What streams lead to."""
+
+    def ended(self, reason: Failure) -> None:
+        """One of them is over."""
+
+
 @implementer(IStream)
 class Stream:
     """One logical connection inside a session; see `inletspy.interfaces.IStream`.
@@ -52,6 +59,9 @@ class Stream:
         later: calls a function after the present turn; the end of a stream is never
             told to its protocol from inside one of the protocol's own calls.
         peer: who is at the other end.
+
+    Attributes:
+        target: what it leads to, which is told of its end before the protocol is.
     """
 
     __slots__ = (
@@ -84,7 +94,7 @@ class Stream:
     ) -> None:
         self.connected = True
         self.protocol: Any = None
-        self.target: object = None
+        self.target: Target | None = None
         self._mux = mux
         self._later = later
         self._peer = peer
@@ -312,6 +322,8 @@ class Stream:
             return
         protocol, self.protocol = self.protocol, None
         producer, self._producer = self._producer, None
+        if self.target is not None:
+            self.target.ended(end)
         try:
             if producer is not None and self._producer_paused:
                 producer.resumeProducing()

@@ -34,6 +34,7 @@ TUNNEL: Final = record(
         "protocol": {"enum": ["http", "tcp"]},
         "session": text("The client's session; its tunnels have the same."),
         "wire": {"enum": ["inletspy.v1", "inlets"]},
+        "shared": {"type": "boolean", "description": "Whether others may have its name, too."},
         "private": {"const": True, "description": "There if visitors can't reach it."},
         "owner": text("Whose it is; for the scope `admin` only."),
     },

@@ -138,6 +138,11 @@ class ServiceOffer:
         """Whether it is for those who are given a share link or a share token."""
         return bool(self.private or self.options.get("private"))
 
+    @property
+    def shares(self) -> bool:
+        """Whether the client would have its name or port together with others."""
+        return self.options.get("share") is True
+
     def message(self) -> dict[str, Any]:
         """The offer as it is sent."""
         message: dict[str, Any] = {

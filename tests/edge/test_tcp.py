@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.edge.tcp import PublicPorts
 from inletspy.policy.quotas import AddressQuota
+from inletspy.policy.routes import Route
 from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.endpoint import eager
 from tests.edge.tunnels import Tunnel, usage
@@ -44,7 +45,8 @@ class PortTestCase(TestCase):
         self.visitors = PeerFactory(self)
         self.tunnel = Tunnel(f"tcp://127.0.0.1:{self.upstream.port}", native=self.native)
         self.port = free_port()
-        self.ports.open(self.port, self.tunnel.service)
+        self.route = Route(self.port, None, self.tunnel.service)
+        self.ports.open(self.port, self.route)
 
     async def _end(self) -> None:
         """Check that nothing is left: visitors and upstreams have gone by now."""
@@ -268,7 +270,7 @@ class PortTests(PortTestCase):
         self.ports.close(self.port)
         await self.until_closed()
         other = Tunnel(f"tcp://127.0.0.1:{self.upstream.port}")
-        self.ports.open(self.port, other.service)
+        self.ports.open(self.port, Route(self.port, None, other.service))
         await self.joined()
         self.assertEqual(len(other.session.mux.streams), 1)
         self.tunnel = other
@@ -277,7 +279,7 @@ class PortTests(PortTestCase):
         """Closed and opened in one turn, it never stops listening."""
         other = Tunnel(f"tcp://127.0.0.1:{self.upstream.port}")
         self.ports.close(self.port)
-        self.ports.open(self.port, other.service)
+        self.ports.open(self.port, Route(self.port, None, other.service))
         await self.joined()
         self.assertEqual(len(other.session.mux.streams), 1)
         self.tunnel = other
@@ -286,7 +288,8 @@ class PortTests(PortTestCase):
         taken = listen(PeerFactory(self))
         self.addCleanup(taken.stopListening)
         with self.assertRaises(CannotListenError):
-            self.ports.open(taken.getHost().port, self.tunnel.service)
+            port: int = taken.getHost().port
+            self.ports.open(port, Route(port, None, self.tunnel.service))
         self.assertEqual(self.ports.snapshot(), {"ports": [self.port]})
 
     async def until_closed(self) -> None:
@@ -295,3 +298,35 @@ class PortTests(PortTestCase):
                 return probe.connect_ex(("127.0.0.1", self.port)) != 0
 
         await until(refused, "closed")
+
+
+class SharedPortTests(PortTestCase):
+    """A port that two clients have together."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.second = Upstream(self)
+        other = Tunnel(f"tcp://127.0.0.1:{self.second.port}", native=self.native)
+        self.route.lead_to(self.tunnel.service, other.service)
+        self.services = [self.tunnel.service, other.service]
+
+    async def test_to_the_least_busy(self) -> None:
+        for _ in range(6):
+            await self.visit()
+        await until(lambda: (self.upstream.accepted, self.second.accepted) == (3, 3), "spread")
+        for peer in self.second.peers:
+            peer.cut()
+        await until(lambda: self.services[1].under_way == 0, "closed")
+        for _ in range(3):
+            await self.visit()
+        await until(lambda: (self.upstream.accepted, self.second.accepted) == (3, 6), "spread")
+        self.assertEqual([service.under_way for service in self.services], [3, 3])
+
+    async def test_one_that_is_down_does_not_get_them_all(self) -> None:
+        """It has the fewest connections, as it ends each at once."""
+        await self.upstream.stop()
+        refused = await self.visit()
+        await refused.ended()
+        for _ in range(5):
+            await self.visit()
+        await until(lambda: self.second.accepted == 5, "there")

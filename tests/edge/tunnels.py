@@ -30,7 +30,7 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.limits import Limits
 from inletspy.policy.quotas import AddressQuota, Refusals
-from inletspy.policy.routes import Holder, RouteTable
+from inletspy.policy.routes import RouteTable
 from inletspy.policy.tokens import SHARED, Credential
 from inletspy.policy.usage import Usage
 from inletspy.settings import Settings
@@ -241,8 +241,9 @@ class Edge:
         return self.in_thread(*call)
 
     def serve(self, hostname: str, tunnel: Tunnel) -> None:
-        """Lead requests for `hostname` through a tunnel."""
-        self.routes.names.claim(hostname, Holder("shared", "client"), tunnel.service)
+        """Lead requests for `hostname` through a tunnel, too."""
+        service = tunnel.service
+        self.routes.names.claim(hostname, service.holder, service, join=True)
         tunnel.service.hostname = hostname
         self._tunnels.append(tunnel)
 

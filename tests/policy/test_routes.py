@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from inletspy.policy.routes import Claims, Holder, RouteTable, Taken
+from inletspy.policy.routes import Claims, Holder, Route, RouteTable, Taken
 from tests.properties import repeatable
 
 ALICE = Holder("alice", "laptop")
@@ -26,11 +26,11 @@ class ClaimTests(TestCase):
 
     def target(self, key: str) -> str | None:
         route = self.claims.get(key)
-        return route.target if route is not None else None
+        return route.targets[0] if route is not None and route.targets else None
 
     def test_first_come_first_served(self) -> None:
         route = self.claims.claim("web", ALICE, "first")
-        self.assertEqual((route.key, route.holder, route.target), ("web", ALICE, "first"))
+        self.assertEqual((route.key, route.holder, route.targets), ("web", ALICE, ("first",)))
         self.assertIs(self.claims.get("web"), route)
         self.assertTaken("web", BOB, "second")
         self.assertEqual(self.target("web"), "first")
@@ -238,7 +238,113 @@ class ClaimTests(TestCase):
             else:
                 self.claims.release(key, "stale")
                 self.claims.free(key, "stale")
-            self.assertEqual({r.key: r.target for r in self.claims if r.target is not None}, held)
+            self.assertEqual({r.key: r.targets[0] for r in self.claims if r.targets}, held)
+
+
+class SharingTests(TestCase):
+    """Several targets of one key."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.claims: Claims[str, str] = Claims(self.clock.seconds, lambda: 600)
+
+    def join(self, target: str, holder: Holder | None = None) -> Route[str, str]:
+        """Claim the key for one more target of the same owner, which shares it."""
+        holder = holder or Holder("alice", f"client of {target}", shares=True)
+        return self.claims.claim("web", holder, target, join=True)
+
+    def test_all_must_ask_for_it(self) -> None:
+        for first, second in ((True, False), (False, True), (False, False)):
+            self.claims.claim("web", Holder("alice", "a", shares=first), "a")
+            holder = Holder("alice", "b", shares=second)
+            self.assertRaises(Taken, self.claims.claim, "web", holder, "b", join=True)
+            self.claims.free("web", "a")
+
+    def test_only_who_would_join(self) -> None:
+        route = self.join("a")
+        holder = Holder("alice", "b", shares=True)
+        self.assertRaises(Taken, self.claims.claim, "web", holder, "b")
+        self.assertEqual(route.targets, ("a",))
+
+    def test_only_one_owner_s(self) -> None:
+        self.join("a")
+        for stranger in (
+            Holder("bob", "client of a", shares=True),
+            Holder("alice", "client of a", one_user=True, shares=True),
+            None,
+        ):
+            with self.assertRaises(Taken):
+                self.claims.claim("web", stranger, "b", join=True)
+
+    def test_nobody_s(self) -> None:
+        self.claims.claim("web", None, "a")
+        self.assertRaises(Taken, self.join, "b")
+
+    def test_one_after_the_other_goes(self) -> None:
+        route = self.join("a")
+        self.assertIs(self.join("b"), route)
+        self.assertIs(self.join("c"), route)
+        self.assertEqual(set(route.targets), {"a", "b", "c"})
+        self.assertFalse(self.claims.release("web", "a"))
+        self.assertFalse(self.claims.release("web", "a"))
+        self.claims.free("web", "b")
+        self.assertEqual(route.targets, ("c",))
+        self.assertTrue(self.claims.release("web", "c"))
+        self.assertFalse(self.claims.release("web", "c"))
+        self.assertEqual(route.targets, ())
+
+    def test_kept_for_all_of_them(self) -> None:
+        self.join("a")
+        self.join("b")
+        self.claims.release("web", "a")
+        self.claims.release("web", "b")
+        self.clock.advance(599.9)
+        for stranger in (
+            Holder("alice", "client of c"),
+            Holder("bob", "client of a", shares=True),
+            None,
+        ):
+            self.assertRaises(Taken, self.claims.claim, "web", stranger, "c", join=True)
+        self.assertEqual(self.join("c").targets, ("c",))
+        self.assertEqual(self.join("a").targets, ("a", "c"))
+
+    def test_what_is_shared_is_not_what_is_merely_kept(self) -> None:
+        holder = Holder("alice", "client of a", shares=True)
+        route = self.join("a", holder)
+        self.join("b")
+        self.claims.keep_fewer(holder, 0)
+        self.assertIs(self.claims.get("web"), route)
+
+    def test_who_shared_may_come_back_alone(self) -> None:
+        self.join("a", Holder("alice", "laptop", shares=True))
+        self.claims.release("web", "a")
+        self.assertEqual(self.claims.kept_for(ALICE), "web")
+        self.claims.claim("web", ALICE, "b")
+
+    def test_least_load_is_chosen(self) -> None:
+        route = self.join("a")
+        self.join("b")
+        loads = {"a": 2, "b": 1}
+        self.assertEqual([route.choose(loads.__getitem__) for _ in range(3)], ["b"] * 3)
+        loads["b"] = 3
+        self.assertEqual(route.choose(loads.__getitem__), "a")
+
+    def test_in_turn_where_the_load_is_the_same(self) -> None:
+        route = self.join("a")
+        self.join("b")
+        chosen = [route.choose(lambda target: 0) for _ in range(4)]
+        self.assertEqual(chosen, ["b", "a", "b", "a"])
+        self.join("c")
+        self.assertEqual([route.choose(lambda target: 0) for _ in range(4)], ["c", "b", "a", "c"])
+
+    def test_besides_others(self) -> None:
+        route = self.join("a")
+        self.join("b")
+        self.assertEqual(route.choose(lambda target: 0, besides=["b"]), "a")
+        self.assertIsNone(route.choose(lambda target: 0, besides=["a", "b"]))
+        self.claims.release("web", "a")
+        self.claims.release("web", "b")
+        self.assertIsNone(route.choose(lambda target: 0))
 
 
 class RouteTableTests(TestCase):

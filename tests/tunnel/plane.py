@@ -261,7 +261,7 @@ class Plane:
     def target(self, hostname: str) -> Service | None:
         """Where requests for `hostname` go."""
         route = self.routes.names.get(hostname)
-        return route.target if route is not None else None
+        return route.targets[0] if route is not None and route.targets else None
 
     def left(self) -> list[object]:
         """What is there of clients."""
@@ -273,9 +273,9 @@ class Plane:
             *self.strangers._quota._counts,
             *self.admission.sessions.values(),
             *self.admission._admitting,
-            *(route.key for route in self.routes.names if route.target is not None),
-            *(route.key for route in self.routes.ports if route.target is not None),
-            *(route.key for route in self.routes.private if route.target is not None),
+            *(route.key for route in self.routes.names if route.targets),
+            *(route.key for route in self.routes.ports if route.targets),
+            *(route.key for route in self.routes.private if route.targets),
             *self.routes._catch_all,
             *self.ports._open,
             *(

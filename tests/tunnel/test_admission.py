@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.errors import ResetCode, StreamReset
 from inletspy.policy.routes import Claims
-from inletspy.tunnel import grants
+from inletspy.tunnel import contest
 from inletspy.wire.frames import DATA, pack_frame
 from tests.peers import reactor, until
 from tests.tunnel.ends import Client
@@ -28,7 +28,7 @@ class AdmissionTestCase(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.plane = Plane(self, self.clock)
-        self.patch(grants, "_PROBE_SECONDS", PROBE)
+        self.patch(contest, "_PROBE_SECONDS", PROBE)
 
     async def refused(self, *services: Any, **hello: Any) -> dict[str, Any]:
         """The error with which a hello is refused."""
@@ -194,7 +194,7 @@ class TakeOverTests(AdmissionTestCase):
         self.assertIs(service.session, self.plane.session_of(new))
 
     async def test_of_a_live_client_is_refused(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         old = await self.app()
         old.answer_pings()
         error = await self.refused(offer(hostname="app"))
@@ -208,12 +208,12 @@ class TakeOverTests(AdmissionTestCase):
         self.assertEqual((await self.refused(offer(hostname="app")))["code"], "hostname_taken")
 
     async def test_of_another_client_is_refused_unasked(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 1e6)
+        self.patch(contest, "_PROBE_SECONDS", 1e6)
         await self.app("first")
         await self.refused(offer(hostname="app"), client_id="second")
 
     async def test_of_a_stock_client_at_once(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 1e6)
+        self.patch(contest, "_PROBE_SECONDS", 1e6)
         upstream = f"app.{DOMAIN}=http://a:1"
         old = await self.plane.stock(upstream, "=http://b:2")
         new = await self.plane.stock(upstream, "=http://b:2")
@@ -236,7 +236,7 @@ class TakeOverTests(AdmissionTestCase):
 
     async def test_native_id_proves_nothing_about_a_stock_client(self) -> None:
         await self.plane.stock(f"app.{DOMAIN}=http://a:1")
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         (row,) = self.plane.admission.rows()
         error = ensureDeferred(self.refused(offer(hostname="app"), client_id=row["client_id"]))
         link: Any = self.plane.only_session.link
@@ -246,7 +246,7 @@ class TakeOverTests(AdmissionTestCase):
         self.assertEqual((await error)["code"], "hostname_taken")
 
     async def test_of_a_draining_session(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 1e6)
+        self.patch(contest, "_PROBE_SECONDS", 1e6)
         old = await self.app()
         service = self.plane.target(f"app.{DOMAIN}")
         assert service is not None
@@ -268,7 +268,7 @@ class RaceTests(AdmissionTestCase):
 
     async def asked(self) -> tuple[Client, Client]:
         """One client with the name, and another that waits for the answer of a probe."""
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         old = await self.app()
         new = await self.plane.connect()
         new.hello(offer("first", hostname="first"), offer("db", "tcp://a:1"), offer(hostname="app"))
@@ -280,7 +280,7 @@ class RaceTests(AdmissionTestCase):
     def assertNothingGranted(self) -> None:
         self.assertEqual(self.plane.admission._admitting, set())
         for route in (*self.plane.routes.names, *self.plane.routes.ports):
-            self.assertIsNone(route.target, route.key)
+            self.assertFalse(route.targets, route.key)
 
     async def test_not_in_the_list_yet(self) -> None:
         old, _ = await self.asked()
@@ -363,7 +363,7 @@ class RaceTests(AdmissionTestCase):
         self.assertIs(service.session, self.plane.session_of(third))
 
     async def test_service_is_taken_back_while_it_is_added(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         for name_is_free in (False, True):
             old = await self.app()
             new = await self.plane.native()
@@ -386,7 +386,7 @@ class RaceTests(AdmissionTestCase):
             self.assertNothingGranted()
 
     async def test_session_ends_while_a_service_is_added(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         old = await self.app()
         new = await self.plane.native()
         link: Any = self.plane.session_of(old).link
@@ -399,7 +399,7 @@ class RaceTests(AdmissionTestCase):
         self.assertNothingGranted()
 
     async def test_stock_client_leaves_before_it_is_let_in(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         container = f"c0ffee-3000.{DOMAIN}"
         old = await self.plane.native(offer(hostname="c0ffee-3000"), client_id="c0ffee")
         link: Any = self.plane.session_of(old).link

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from inletspy.policy.limits import Limits
-from inletspy.tunnel import grants
+from inletspy.tunnel import contest
 from tests.peers import until
 from tests.tunnel.ends import Client
 from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fields
@@ -26,7 +26,7 @@ class OwnersTestCase(TestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.plane = Plane(self, self.clock)
-        self.patch(grants, "_PROBE_SECONDS", 0.05)
+        self.patch(contest, "_PROBE_SECONDS", 0.05)
         for name, token in (("alice", ALICES), ("bob", BOBS), ("alice", ALICES_SECOND)):
             self.plane.accounts.user(name, token)
 
@@ -192,7 +192,7 @@ class LeaseTests(OwnersTestCase):
         await self.client(ALICES_SECOND, offer(hostname="shop"), client_id="alice-desk")
 
     async def test_a_live_one_keeps_it(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 30)
+        self.patch(contest, "_PROBE_SECONDS", 30)
         old = await self.client(ALICES, offer(hostname="alice-x"))
         old.answer_pings()
         error = await self.refused(ALICES_SECOND, offer(hostname="alice-x"), client_id="alice-desk")
@@ -271,7 +271,7 @@ class PortTests(OwnersTestCase):
         self.assertEqual(self.names(client), [f"tcp://{DOMAIN}:{one}"])
 
     async def test_nobody_is_asked_for_a_port_that_any_other_would_do_for(self) -> None:
-        self.patch(grants, "_PROBE_SECONDS", 1e6)
+        self.patch(contest, "_PROBE_SECONDS", 1e6)
         one, two, _ = self.ports
         self.confine(ALICES, one)
         self.free(one)

@@ -21,7 +21,7 @@ from inletspy.errors import Refused
 from inletspy.policy.limits import Limits
 from inletspy.policy.links import link_with, new_link_token
 from inletspy.policy.private import PrivateName, new_share_token
-from inletspy.tunnel import grants
+from inletspy.tunnel import contest
 from inletspy.wire.control import ServiceOffer
 from inletspy.wire.frames import OPEN, RESET, pack_frame
 from tests.client.tunnelling import Told
@@ -41,7 +41,7 @@ class PlaneTestCase(TestCase):
 
     def setUp(self) -> None:
         self.plane = Plane(self, link_signing_key=KEY)
-        self.patch(grants, "_PROBE_SECONDS", 0.05)
+        self.patch(contest, "_PROBE_SECONDS", 0.05)
         for name, token in (("alice", ALICES), ("bob", BOBS), ("alice", ALICES_SECOND)):
             self.plane.accounts.user(name, token)
 
@@ -396,6 +396,19 @@ class PassingTests(PlaneTestCase):
             self.assertIn(await one.ended(), (FINISHED, CLOSED))
             await self.until_idle()
         self.assertEqual(self.failures, [])
+
+    async def test_several_that_share_it(self) -> None:
+        for _ in range(2):
+            await self.serve(share=True)
+        await self.reach()
+        for _ in range(6):
+            await self.joined()
+        services = [
+            service
+            for session in self.plane.admission.sessions.values()
+            for service in session.services.values()
+        ]
+        self.assertEqual([service.streams for service in services], [3, 3])
 
     async def test_either_side_may_cut(self) -> None:
         await self.serve()
