@@ -48,6 +48,7 @@ examples:
   tunnel 3000 --host-header rewrite    for dev servers that refuse unknown hosts
   tunnel https://localhost:8443        a service that speaks TLS
   tunnel 192.168.1.20:80               a service on another machine
+  tunnel 3000 --name shop --share      on several machines, which share the requests
   tunnel 3000 --private-http --share-link 2h   for those whom you give the link
   tunnel 5432 tcp --private --name db  no public address; on another machine of yours:
   tunnel connect db 5432               its port 5432 leads to the private service db
@@ -186,6 +187,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="v1|v2",
         default="",
         help="tell a tcp service each visitor's address by a PROXY protocol header",
+    )
+    add(
+        "--share",
+        action="store_true",
+        help="serve the name or port together with your other clients that say so, too: visitors "
+        "go to the least busy, and to the others when one is gone",
     )
     add(
         "--private",

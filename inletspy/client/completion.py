@@ -32,9 +32,9 @@ _tunnel() {
             --token-file --client-id --json --quiet --insecure --verbose --help" -- "$word"))
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "--config --server --token-file --name --client-id \\
-            --host-header --remote-port --proxy-protocol --private --allow --deny --basic-auth \\
-            --basic-auth-file --bearer --bearer-file --private-http --share-link --json \\
-            --quiet --insecure --verbose --completion --version --help" -- "$word"))
+            --host-header --remote-port --proxy-protocol --share --private --allow --deny \\
+            --basic-auth --basic-auth-file --bearer --bearer-file --private-http --share-link \\
+            --json --quiet --insecure --verbose --completion --version --help" -- "$word"))
     elif [[ -n $file ]]; then
         COMPREPLY=($(compgen -W "$(sed -n \\
             's/^\\[services\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' "$file" 2>/dev/null)" -- "$word"))
@@ -76,6 +76,7 @@ _tunnel() {
         '--host-header[Host that the service sees]:host:(rewrite preserve)' \\
         '--remote-port[public port of a tcp tunnel]:port:' \\
         '--proxy-protocol[tell a tcp service the visitors]:version:(v1 v2)' \\
+        '--share[serve the name together with others]' \\
         '--private[no public address, for tunnel connect]' \\
         '*--allow[where visitors may come from]:network:' \\
         '*--deny[where they may not come from]:network:' \\
@@ -118,6 +119,7 @@ complete -c tunnel -l client-id -x -d 'how the server lists this client'
 complete -c tunnel -l host-header -x -a 'rewrite preserve' -d 'Host that the service sees'
 complete -c tunnel -l remote-port -x -d 'public port of a tcp tunnel'
 complete -c tunnel -l proxy-protocol -x -a 'v1 v2' -d 'tell a tcp service the visitors'
+complete -c tunnel -l share -d 'serve the name together with others'
 complete -c tunnel -l private -d 'no public address, for tunnel connect'
 complete -c tunnel -l allow -x -d 'where visitors may come from'
 complete -c tunnel -l deny -x -d 'where they may not come from'

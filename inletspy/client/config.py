@@ -57,6 +57,7 @@ class Wishes:
         host_header: `preserve`, `rewrite` or the Host to send.
         remote_port: the public TCP port asked for.
         proxy_protocol: the version of it that a tcp service expects; empty for none.
+        share: whether to serve the name or port together with others who say so, too.
         basic_auth: users and passwords of visitors, like `user:password`.
         basic_auth_file: holds more of them.
         bearer: tokens of visitors.
@@ -78,6 +79,7 @@ class Wishes:
     host_header: str = "preserve"
     remote_port: int = 0
     proxy_protocol: str = ""
+    share: bool = False
     basic_auth: tuple[str, ...] = field(default=(), repr=False)
     basic_auth_file: str = ""
     bearer: tuple[str, ...] = field(default=(), repr=False)
@@ -277,6 +279,8 @@ def service_for(
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
     private = _private_name(wishes, container, port) if wishes.private else ""
     options = {} if private else _visit_options(wishes, upstream)
+    if wishes.share:
+        options["share"] = True
     if upstream.scheme == "tcp":
         if wishes.name and not private:
             raise WishError(
@@ -288,6 +292,8 @@ def service_for(
             raise WishError("proxy_protocol", f"{wishes.proxy_protocol!r} is neither v1 nor v2")
         if wishes.proxy_protocol:
             options["proxy_protocol"] = wishes.proxy_protocol
+        if wishes.share and not (wishes.remote_port or private):
+            raise WishError("share", "needs a port that all ask for (remote-port)")
         return ServiceOffer(
             name,
             "tcp",
@@ -311,7 +317,7 @@ def service_for(
             "host_header", f"{wishes.host_header!r} is neither rewrite nor preserve nor a host"
         )
     if private:
-        return ServiceOffer(name, "http", str(upstream), private=private)
+        return ServiceOffer(name, "http", str(upstream), options=options, private=private)
     try:
         hostname = check_hostname(wishes.name) if wishes.name else f"{container}-{port}"
     except ValueError as error:
@@ -341,7 +347,7 @@ def _visit_options(wishes: Wishes, upstream: UpstreamAddress) -> dict[str, Any]:
         if upstream.scheme == "tcp" and option not in ("allow", "deny"):
             raise WishError(wish, "is for http; visitors of a tcp tunnel have allow and deny")
         try:
-            value = read(wished)
+            value = read(wished, wishes.share)
         except ValueError as error:
             raise WishError(wish, str(error)) from error
         options[option] = options[option] + value if option in options else value

@@ -59,6 +59,7 @@ SERVICE_KEYS: Final = {
     "host-header": Key("rewrite, preserve or a host", wish="host_header"),
     "remote-port": Key("a port from 1 to 65535", (int,), wish="remote_port"),
     "proxy-protocol": Key("v1 or v2", wish="proxy_protocol"),
+    "share": Key("true or false", (bool,), wish="share"),
     "allow": Key("a list of addresses and networks", (list,), wish="allow"),
     "deny": Key("a list of addresses and networks", (list,), wish="deny"),
     "basic-auth-file": Key("a file", wish="basic_auth_file", is_path=True),

@@ -52,12 +52,12 @@ def _in_file(path: str) -> tuple[str, ...]:
     return found
 
 
-def _accounts(texts: Iterable[str]) -> list[dict[str, str]]:
-    return [dict(_account(text)) for text in texts]
+def _accounts(texts: Iterable[str], shares: bool) -> list[dict[str, str]]:
+    return [dict(_account(text, shares)) for text in texts]
 
 
 @cache  # so that a service that is read again is the same, and takes no time
-def _account(text: str) -> Mapping[str, str]:
+def _account(text: str, shares: bool) -> Mapping[str, str]:
     """What is kept of `user:password`; the text of an error shows neither."""
     user, colon, password = text.partition(":")
     if not colon or not user or not password:
@@ -66,13 +66,16 @@ def _account(text: str) -> Mapping[str, str]:
         raise ValueError("the user's name has characters that can't be printed")
     if max(len(credential_bytes(part)) for part in (user, password)) > MAX_CREDENTIAL:
         raise ValueError(f"name and password may have {MAX_CREDENTIAL} bytes each")
-    salt = secrets.token_bytes(SALT_SIZE)
-    kept = hash_password(credential_bytes(password), salt)
     name = credential_bytes(user).decode("utf-8", "surrogateescape")
+    if shares:  # the server can only tell that all ask for the same if their hashes are the same
+        salt = hashlib.sha256(b"inletspy share " + credential_bytes(user)).digest()[:SALT_SIZE]
+    else:
+        salt = secrets.token_bytes(SALT_SIZE)
+    kept = hash_password(credential_bytes(password), salt)
     return {"user": name, "salt": salt.hex(), "hash": kept.hex()}
 
 
-def _digests(texts: Iterable[str]) -> list[str]:
+def _digests(texts: Iterable[str], shares: bool) -> list[str]:
     return [_digest(text) for text in texts]
 
 
@@ -85,19 +88,20 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _networks(texts: Iterable[Any]) -> list[str]:
+def _networks(texts: Iterable[Any], shares: bool) -> list[str]:
     if not all(isinstance(text, str) for text in texts):  # in a file, they may be anything
         raise ValueError("must be a list of texts")
     return [str(parse_network(text.strip())) for text in texts]
 
 
-#: Wish to the option that it becomes, and what makes it so; that raises ValueError.
-VISIT_WISHES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+#: Wish to the option that it becomes, and what makes it so, told whether the service
+#: shares its name; that raises ValueError.
+VISIT_WISHES: Final[Mapping[str, tuple[str, Callable[[Any, bool], Any]]]] = {
     "basic_auth": ("basic_auth", _accounts),
-    "basic_auth_file": ("basic_auth", lambda path: _accounts(_in_file(path))),
+    "basic_auth_file": ("basic_auth", lambda path, shares: _accounts(_in_file(path), shares)),
     "bearer": ("bearer", _digests),
-    "bearer_file": ("bearer", lambda path: _digests(_in_file(path))),
+    "bearer_file": ("bearer", lambda path, shares: _digests(_in_file(path), shares)),
     "allow": ("allow", _networks),
     "deny": ("deny", _networks),
-    "private_http": ("private", bool),
+    "private_http": ("private", lambda wished, shares: bool(wished)),
 }

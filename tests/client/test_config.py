@@ -83,6 +83,20 @@ class Loading(TestCase):
             self.assertIn(message, str(error))
             self.assertNotIn("\n", str(error))
 
+    def test_sharing(self) -> None:
+        for wishes, shares in (
+            (Wishes("3000", name="shop"), None),
+            (Wishes("3000", name="shop", share=True), True),
+            (Wishes("5432", "tcp", remote_port=30000, share=True), True),
+            (Wishes("5432", "tcp", private=True, share=True), True),
+            (Wishes("3000", private=True, share=True), True),
+        ):
+            (service,) = self.load(wishes).services
+            self.assertEqual(service.options.get("share"), shares)
+            self.assertEqual(service.shares, bool(shares))
+        error = self.assertRaises(WishError, self.load, Wishes("5432", "tcp", share=True))
+        self.assertIn("remote-port", str(error))
+
     def test_services_of_one_client_are_told_apart(self) -> None:
         names = [
             self.load(Wishes(upstream, "tcp")).services[0].name

@@ -72,6 +72,7 @@ class ServicesTests(ProjectTestCase):
             upstream = "db.internal:5432"
             remote-port = 30007
             proxy-protocol = "v2"
+            share = true
             [services.ssh]
             upstream = "tcp://localhost:22"
             [services.cache]
@@ -103,7 +104,7 @@ class ServicesTests(ProjectTestCase):
                     "tcp",
                     "tcp://db.internal:5432",
                     remote_port=30007,
-                    options={"proxy_protocol": "v2"},
+                    options={"share": True, "proxy_protocol": "v2"},
                 ),
                 ServiceOffer("ssh", "tcp", "tcp://localhost:22"),
                 ServiceOffer("cache", "tcp", "tcp://localhost:6379", private="cache"),

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from inletspy.client import visitors
 from inletspy.client.access import Access
 from inletspy.client.config import ClientConfig, Wishes, load
 from inletspy.errors import UsageError
@@ -104,6 +105,22 @@ class VisitTests(SynchronousTestCase):
         config = self.load(Wishes("3000", private_http=True, share_link="2h"))
         self.assertEqual(config.services[0].options["private"], True)
         self.assertEqual(config.link_seconds, 7200)
+
+    def test_those_who_share_ask_for_the_same(self) -> None:
+        """The server sees that although it knows no password; see what it compares."""
+
+        def rule(*accounts: str, share: bool = True) -> VisitRule | None:
+            visitors._account.cache_clear()  # as another process has none
+            wishes = Wishes("3000", name="shop", share=share, basic_auth=accounts)
+            return self.rule(wishes)
+
+        first = rule("ann:pass", "bob:pass")
+        self.assertEqual(first, rule("ann:pass", "bob:pass"))
+        self.assertNotEqual(first, rule("ann:pass", "bob:past"))
+        self.assertNotEqual(rule("ann:pass"), rule("eve:pass"))
+        assert first is not None
+        self.assertEqual(len({account.salt for account in first.accounts}), 2)
+        self.assertNotEqual(rule("ann:pass", share=False), rule("ann:pass", share=False))
 
     def test_the_same_wish_is_the_same_service(self) -> None:
         wishes = Wishes("3000", basic_auth=("ann:pass",))
