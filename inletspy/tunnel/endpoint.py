@@ -15,12 +15,14 @@ Both rest on private attributes of Twisted's. Where they are missing, all stays 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 __all__ = ["eager", "quicken", "takes_buffers"]
@@ -38,6 +40,9 @@ class _WriteAtOnce:
 
     # Of FileDescriptor, and of the transports for TCP:
     socket: Any
+    reactor: Any
+    stopReading: Callable[[], None]
+    connectionLost: Callable[[Failure], None]
     dataBuffer: bytes
     connected: int
     disconnected: int
@@ -66,12 +71,23 @@ class _WriteAtOnce:
         if self._takes_now:
             try:
                 sent = self.socket.send(data)
-            except OSError:
-                sent = 0  # Twisted meets the error too, and knows what to do about it
+            except OSError as error:
+                sent = self._not_sent(error)
             if sent == len(data):
                 return
             data = data[sent:]
         super().write(data)  # type: ignore[misc]
+
+    def _not_sent(self, error: OSError) -> int:
+        """Leave the rest to Twisted, unless the connection is broken.
+
+        The kernel tells of a reset but once: who only reads on then finds an orderly end.
+        """
+        if error.errno not in (errno.EWOULDBLOCK, errno.ENOBUFS, errno.EINTR):
+            self._aborting = True
+            self.stopReading()
+            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionLost(str(error))))
+        return 0
 
     def writeSequence(self, data: Iterable[bytes | bytearray]) -> None:
         """Send several pieces as one; what is much is not put together before."""
@@ -82,8 +98,8 @@ class _WriteAtOnce:
             return
         try:
             sent = self.socket.sendmsg(pieces)
-        except OSError:
-            sent = 0  # see `write`
+        except OSError as error:
+            sent = self._not_sent(error)
         if sent < size:
             super().write(b"".join(pieces)[sent:])  # type: ignore[misc]
 

@@ -60,6 +60,16 @@ class EagerTests(unittest.TestCase):
         ).connect(Factory.forProtocol(Collector))
         return client, await accepted
 
+    async def test_a_reset_that_writing_meets_is_no_orderly_end(self) -> None:
+        for data in (b"x", b"x" * 100_000):  # in one piece, and in several
+            client, server = await self.connect()
+            peer: Any = client.transport
+            transport: Any = server.transport
+            peer.abortConnection()
+            await client.ended  # within the turn: the server has not been told of it yet
+            transport.writeSequence([data[:1], data[1:]])
+            self.assertIsInstance(await server.ended, ConnectionLost)
+
     async def test_nothing_is_sent_after_an_abort(self) -> None:
         client, server = await self.connect()
         transport: Any = client.transport
