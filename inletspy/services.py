@@ -135,7 +135,8 @@ class Server(Service):
     def startService(self) -> None:
         """Start once the reactor runs; a failure then ends the process with status 1."""
         super().startService()
-        self._reactor.callWhenRunning(self._begin)
+        # After the reactor's own signal handlers, with which twistd would end by the signal.
+        self._reactor.callWhenRunning(self._reactor.callLater, 0, self._begin)
 
     def stopService(self) -> Deferred[None]:
         """Drain, and stop everything that was started."""
@@ -145,8 +146,7 @@ class Server(Service):
     def _begin(self) -> None:
         if not self.running:
             return
-        # After the reactor's own handlers, with which twistd would end by the signal.
-        self._reactor.callLater(0, self._catch_signals)
+        self._catch_signals()
         self._begun = ensureDeferred(self._start())
         self._begun.addErrback(self._failed)
 
