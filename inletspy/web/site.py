@@ -20,6 +20,7 @@ from inletspy.web.api import ConfigurationCalls, ServerUrl, TunnelCalls
 from inletspy.web.calls import Call, tree
 from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
 from inletspy.web.config import SETTING, SettingCalls
+from inletspy.web.files import Files
 from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
 from inletspy.web.rows import TUNNEL
@@ -83,7 +84,10 @@ def status_site(
         )
     )
     described = document(calls, SCHEMAS)
-    return StatusSite(tree(calls, access, clock), settings, clock)
+    root = tree(calls, access, clock)
+    root.putChild(b"", Files())
+    root.putChild(b"assets", Files())
+    return StatusSite(root, settings, clock)
 
 
 class StatusSite(Site):

@@ -1,0 +1,1 @@
+"""Tests of the files that pages are made of."""
