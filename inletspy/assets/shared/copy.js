@@ -1,0 +1,88 @@
+/* Copying: also where the page came by plain http, which has no clipboard of its own. */
+
+import { announce, h } from "./dom.js";
+import { icon } from "./icons.js";
+
+/** Put a text on the clipboard; tells whether that went well. */
+export async function copy(text) {
+    try {
+        await navigator.clipboard.writeText(text);
+        return true;
+    } catch {
+        return copyOld(text);
+    }
+}
+
+function copyOld(text) {
+    const area = h("textarea", { class: "unseen", readonly: true, "aria-hidden": "true" });
+    const focused = document.activeElement;
+    // Within a modal dialog, nothing outside it can be selected.
+    const place = focused?.closest("dialog") ?? document.body;
+    area.value = text;
+    place.append(area);
+    area.select();
+    let done = false;
+    try {
+        done = document.execCommand("copy");
+    } catch {
+        // It is not allowed: then that is what is told.
+    }
+    area.remove();
+    focused?.focus();
+    return done;
+}
+
+/**
+ * A button that copies, and says so for a moment.
+ *
+ * @param {string|function} text to copy, or gives it.
+ * @param {object} options `label`: what is copied, for those who listen; `small`: a sign
+ *     in place of a word.
+ */
+export function copyButton(text, { label = "Copy", small = false } = {}) {
+    const states = small
+        ? { ready: icon("copy"), done: icon("done"), failed: icon("close") }
+        : { ready: "Copy", done: "Copied", failed: "Can't copy" };
+    const spans = Object.fromEntries(
+        Object.entries(states).map(([name, shown]) => [
+            name,
+            h("span", { "aria-hidden": small ? "true" : null }, shown),
+        ]),
+    );
+    let timer = 0;
+    const show = (state) => {
+        for (const [name, span] of Object.entries(spans)) {
+            span.toggleAttribute("data-on", name === state);
+        }
+    };
+    const click = async (event) => {
+        event.stopPropagation();
+        const done = await copy(typeof text === "function" ? text() : text);
+        show(done ? "done" : "failed");
+        announce(done ? "Copied" : "It could not be copied");
+        clearTimeout(timer);
+        timer = setTimeout(show, 1500, "ready");
+    };
+    show("ready");
+    return h(
+        "button",
+        {
+            class: small ? "button icon" : "button",
+            type: "button",
+            title: small ? label : null,
+            "aria-label": label,
+            on: { click },
+        },
+        h("span", { class: "either" }, Object.values(spans)),
+    );
+}
+
+/** Something to type, with a button that copies it. */
+export function command(text, { label = "Copy", wrap = false } = {}) {
+    return h(
+        "div",
+        { class: wrap ? "command wrap" : "command" },
+        h("code", wrap ? {} : { tabindex: "0", role: "group", "aria-label": "Command" }, text),
+        copyButton(text, { label }),
+    );
+}
