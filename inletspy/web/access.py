@@ -14,10 +14,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from inletspy.answers import Problem
 from inletspy.errors import TooManyGuesses
 from inletspy.policy.sources import UNIX, Network, guesser
 from inletspy.policy.tokens import bearer_token
-from inletspy.web.answers import Problem
 from inletspy.web.rows import of_owner
 
 if TYPE_CHECKING:

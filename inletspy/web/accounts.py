@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
+from inletspy.answers import Answer, InvalidRequest, Problem
 from inletspy.errors import NotThere, Refused
 from inletspy.interfaces import IAccounts, ISettings
 from inletspy.policy.accounts import MAX_PREFIX
@@ -21,7 +22,6 @@ from inletspy.policy.limits import HIGHEST, Limits
 from inletspy.policy.names import plain_name
 from inletspy.policy.tokens import SCOPES, readable_start
 from inletspy.web.access import Caller
-from inletspy.web.answers import Answer, InvalidRequest, Problem
 from inletspy.web.calls import Asked, Call
 from inletspy.web.schemas import Schema, array, named, record, text
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inletspy.answers import Problem
 from inletspy.errors import NotThere
 from inletspy.interfaces import ISettings, ITunnels
 from inletspy.web.access import seen_by
-from inletspy.web.answers import Problem
 from inletspy.web.calls import Asked, Call
 from inletspy.web.rows import shown
 from inletspy.web.schemas import array, named, record, text

@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from inletspy.answers import Answer, InvalidRequest, Problem, error_of, read_object, send
 from inletspy.errors import Conflict, DatabaseUnavailable, NotThere, UsageError
-from inletspy.web.answers import Answer, InvalidRequest, Problem, error_of, read_object, send
 from inletspy.web.schemas import Schema, check
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
 
+from inletspy.answers import InvalidRequest, Problem, encode, error_of, send
 from inletspy.web.access import allow_origin
-from inletspy.web.answers import InvalidRequest, Problem, encode, error_of, send
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure

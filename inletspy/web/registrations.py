@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from inletspy.answers import InvalidRequest, Problem
 from inletspy.interfaces import ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import SHARED
-from inletspy.web.answers import InvalidRequest, Problem
 from inletspy.web.rows import timestamp
 from inletspy.web.schemas import record, text
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator
 
-from inletspy.web.answers import InvalidRequest
+from inletspy.answers import InvalidRequest
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.server import Site
 
+from inletspy.files import Files
 from inletspy.interfaces import IAccounts, ISettings, IStoredSettings
 from inletspy.policy.sources import block_of
 from inletspy.web.access import Access, Authenticate
@@ -20,7 +21,6 @@ from inletspy.web.api import ConfigurationCalls, ServerUrl, TunnelCalls
 from inletspy.web.calls import Call, tree
 from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
 from inletspy.web.config import SETTING, SettingCalls
-from inletspy.web.files import Files
 from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
 from inletspy.web.rows import TUNNEL
@@ -85,8 +85,8 @@ def status_site(
     )
     described = document(calls, SCHEMAS)
     root = tree(calls, access, clock)
-    root.putChild(b"", Files())
-    root.putChild(b"assets", Files())
+    root.putChild(b"", Files("dashboard"))
+    root.putChild(b"assets", Files("dashboard"))
     return StatusSite(root, settings, clock)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from inletspy.answers import Answer, Problem
 from inletspy.errors import Refused
 from inletspy.interfaces import IAccounts, ISettings, ITunnels
 from inletspy.web.access import Access, is_local, seen_by
-from inletspy.web.answers import Answer, Problem
 from inletspy.web.calls import Asked, Call
 from inletspy.web.registrations import REGISTRATION, Registration, Registrations
 from inletspy.web.rows import shown

@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from inletspy.answers import InvalidRequest, Problem
 from inletspy.interfaces import ITunnels
-from inletspy.web.answers import InvalidRequest, Problem
 from inletspy.web.registrations import (
     CLIENT_LIMIT,
     LIFETIME_SECONDS,

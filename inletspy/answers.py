@@ -1,4 +1,4 @@
-"""What the status port says: JSON, errors as well, and nothing but JSON.
+"""What the status port and the inspector say: JSON, errors as well, and nothing but JSON.
 
 Owns the shape of answers and errors, and the reading of JSON bodies. Knows nothing of
 tunnels, settings or tokens, nor which calls there are.

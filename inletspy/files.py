@@ -1,4 +1,4 @@
-"""The dashboard's page at `/`, and the files of it under `/assets/`.
+"""A page at `/`, and the files of it under `/assets/`.
 
 They are the same for everybody and need no token: what the page shows, it asks the calls
 for. Which files there are, `inletspy.assets` knows.
@@ -11,29 +11,35 @@ from typing import TYPE_CHECKING, Final
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from inletspy.answers import Problem, error_of, send
 from inletspy.assets import PAGE_FIELDS, Asset, asset
 from inletspy.errors import NotThere
-from inletspy.web.answers import Problem, error_of, send
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
 __all__ = ["Files"]
 
-#: The folders that the status port shows of all there are.
-_FOLDERS: Final = ("shared/", "dashboard/")
 _PREFIX: Final = "/assets/"
 
 
 class Files(Resource):
-    """Stands at `/` and at `/assets`."""
+    """Stands at `/` and at `/assets`.
+
+    Args:
+        page: the folder that is shown beside the one that all pages share.
+    """
 
     isLeaf = True
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self._page = page
 
     def render(self, request: Request) -> int:
         """Send the file that the path names, letter by letter."""
         try:
-            file = asset(_name(request.path.decode("latin-1")))
+            file = asset(self._name(request.path.decode("latin-1")))
             if request.method not in (b"GET", b"HEAD"):
                 raise Problem(405, "Method not allowed", headers={"Allow": "GET, HEAD"})
             _send(request, file)
@@ -43,14 +49,13 @@ class Files(Resource):
             _refuse(request, problem)
         return NOT_DONE_YET
 
-
-def _name(path: str) -> str:
-    if path == "/":
-        return "dashboard/index.html"
-    name = path.removeprefix(_PREFIX)
-    if name == path or not name.startswith(_FOLDERS):
-        raise NotThere
-    return name
+    def _name(self, path: str) -> str:
+        if path == "/":
+            return f"{self._page}/index.html"
+        name = path.removeprefix(_PREFIX)
+        if name == path or not name.startswith(("shared/", f"{self._page}/")):
+            raise NotThere
+        return name
 
 
 def _send(request: Request, file: Asset) -> None:
