@@ -43,8 +43,6 @@ def say_what_to_type(
     # What is typed must find this server, wherever its data is.
     folder = shlex.quote(str(config.data_dir))
     elsewhere = config.data_dir != default_data_dir() and not os.environ.get("INLETSPY_DATA_DIR")
-    beside = Path(sys.argv[0]).absolute().parent / "tunnel"
-    tunnel = "tunnel" if shutil.which("tunnel") or not beside.exists() else os.path.relpath(beside)
     lines = [
         "",
         "inletspy is ready.",
@@ -55,11 +53,24 @@ def say_what_to_type(
     ]
     if enabled:
         here = f"INLETSPY_DATA_DIR={folder} " if elsewhere else ""
-        lines.append(f"Give a service on port 3000 a public address:  {here}{tunnel} 3000")
+        lines.append(
+            f"Give a service on port 3000 a public address:  {here}{_command('tunnel')} 3000"
+        )
     else:
         there = f" --data-dir {folder}" if elsewhere else ""
         lines.append(
             "Tunnels are disabled; to enable them:  "
-            f"inletspy config set tunnels_enabled true{there}"
+            f"{_command('inletspy')} config set tunnels_enabled true{there}"
         )
     print("\n".join([*lines, ""]), file=sys.__stdout__, flush=True)
+
+
+def _command(name: str) -> str:
+    """What to type for a command that was installed along with the server."""
+    beside = Path(sys.argv[0]).absolute().parent / name
+    if shutil.which(name) or not beside.exists():
+        return name
+    here = Path.cwd()
+    # From the root, what is relative holds no less than the whole path.
+    below = beside.is_relative_to(here) and here != Path("/")
+    return shlex.quote(str(beside.relative_to(here) if below else beside))

@@ -1,0 +1,55 @@
+"""What the server tells the person who started it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from inletspy.announcement import say_what_to_type
+from inletspy.config import ServerConfig
+
+
+class SayingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.bin = Path(self.mktemp()).absolute() / "an env" / "bin"
+        self.bin.mkdir(parents=True)
+        for name in ("tunnel", "inletspy"):
+            (self.bin / name).write_text("")
+        self.patch(sys, "argv", [str(self.bin / "twistd")])
+        self.patch(os, "environ", {**os.environ, "PATH": "/nowhere"})
+        self.addCleanup(os.chdir, Path.cwd())
+
+    def said(self, enabled: bool = True) -> str:
+        """The last line of what is told."""
+        output = io.StringIO()
+        self.patch(sys, "__stdout__", output)
+        config = ServerConfig.load({"data-dir": "/srv/a b"}, {})
+        say_what_to_type(config, enabled, "http://*.tunnel.localhost:8080", 8090, 8091)
+        return output.getvalue().strip().splitlines()[-1].partition(":  ")[2]
+
+    def test_from_anywhere(self) -> None:
+        for place in ("/", "/usr"):
+            os.chdir(place)
+            self.assertEqual(
+                self.said(), f"INLETSPY_DATA_DIR='/srv/a b' '{self.bin / 'tunnel'}' 3000"
+            )
+
+    def test_from_the_checkout(self) -> None:
+        os.chdir(self.bin.parent.parent)
+        self.assertEqual(self.said(), "INLETSPY_DATA_DIR='/srv/a b' 'an env/bin/tunnel' 3000")
+
+    def test_disabled(self) -> None:
+        os.chdir("/")
+        self.assertEqual(
+            self.said(enabled=False),
+            f"'{self.bin / 'inletspy'}' config set tunnels_enabled true --data-dir '/srv/a b'",
+        )
+
+    def test_on_the_path(self) -> None:
+        (self.bin / "tunnel").chmod(0o755)
+        self.patch(os, "environ", {**os.environ, "PATH": str(self.bin)})
+        self.assertEqual(self.said(), "INLETSPY_DATA_DIR='/srv/a b' tunnel 3000")
