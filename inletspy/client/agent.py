@@ -56,6 +56,9 @@ _SILENT_HEARTBEATS: Final = 2
 class Observer(OffersObserver, Protocol):
     """What the person's side of the client is told."""
 
+    def listed(self, client_id: str) -> None:
+        """What the server lists this client as, before it is `ready`."""
+
     def ready(self, grants: Sequence[Grant]) -> None:
         """The session is up, for the first time or again."""
 
@@ -236,6 +239,7 @@ class Agent:
         self.resume = Resume(welcome.session, welcome.key)
         self.was_ready = True
         self._watch(welcome.heartbeat, _SILENT_HEARTBEATS)
+        self._observer.listed(welcome.client_id or self._client_id)
         if self._reach is None:
             self._observer.ready(welcome.services)
         else:

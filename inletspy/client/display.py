@@ -79,6 +79,8 @@ class Display:
         #: Has the server make a share link; tells whether it could be asked.
         self.link_source: Callable[[str, int], bool] = lambda service, seconds: False
         self.open_streams = 0
+        #: What the server lists this client as.
+        self.client_id = config.client_id
         self._was_ready = False
         self._hinted: set[str] = set()
         self._watches = {name: self._watch(offer) for name, offer in self.offers.items()}
@@ -124,6 +126,10 @@ class Display:
         self.output.close()
 
     # -- what the agent tells; see `inletspy.client.agent.Observer`
+
+    def listed(self, client_id: str) -> None:
+        """The server has said how it lists this client."""
+        self.client_id = printable(client_id)
 
     def ready(self, grants: Sequence[Grant]) -> None:
         """The tunnel is up, for the first time or again."""
@@ -513,7 +519,7 @@ class JsonDisplay(Display):
         up = [self.offers[name] for name in self.addresses]
         services = [{"name": offer.name, **self._facts(offer)} for offer in up]
         first = self._facts(up[0]) if up else {}
-        self._tell(event, **first, client_id=self.config.client_id, services=services)
+        self._tell(event, **first, client_id=self.client_id, services=services)
 
     def _facts(self, offer: ServiceOffer) -> dict[str, str]:
         return {

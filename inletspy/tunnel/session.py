@@ -390,7 +390,8 @@ class Session:
             Grant(service.offer.name, service.number, service.public_url)
             for service in self.services.values()
         )
-        self.send_control(Welcome(self.id, self.key, heartbeat, grants).message())
+        welcome = Welcome(self.id, self.key, heartbeat, grants, self.client_id)
+        self.send_control(welcome.message())
 
     def notice(self, text: str) -> None:
         """Say something to the person at the client, where the protocol can."""

@@ -285,12 +285,14 @@ class Welcome:
         key: proves, on a later connection, that the session is the client's; secret.
         heartbeat: seconds between pings.
         services: what was granted.
+        client_id: what the server lists the client as; empty if it does not say.
     """
 
     session: str
     key: str = field(repr=False)
     heartbeat: float
     services: tuple[Grant, ...]
+    client_id: str = ""
 
     @classmethod
     def read(cls, message: Mapping[str, Any]) -> Welcome:
@@ -305,6 +307,7 @@ class Welcome:
             key=read_text(message, "key"),
             heartbeat=heartbeat,
             services=tuple(Grant.read(item) for item in _read_list(message, "services")),
+            client_id=read_text(message, "client_id", default=""),
         )
 
     def message(self) -> dict[str, Any]:
@@ -315,6 +318,7 @@ class Welcome:
             "key": self.key,
             "heartbeat": self.heartbeat,
             "services": [grant.message() for grant in self.services],
+            "client_id": self.client_id,
         }
 
 

@@ -56,6 +56,27 @@ class GreetingTests(AgentTestCase):
         web, db = hello["services"]
         self.assertEqual((web["hostname"], db["remote_port"]), ("app", 30001))
 
+    async def test_listed_by_another_id(self) -> None:
+        self.dial(self.url, client_id="c0ffee")
+        server = await Server.accept(self.listening)
+        await server.hear("hello")
+        server.say(
+            {
+                "type": "welcome",
+                "session": "5e55",
+                "key": "6b",
+                "heartbeat": 20,
+                "services": [grant(1, "web")],
+                "client_id": "alice-c0ffee",
+            }
+        )
+        await self.told.next("ready")
+        self.assertEqual(self.told.client_id, "alice-c0ffee")
+
+    async def test_a_server_that_does_not_say_how_it_lists(self) -> None:
+        await self.welcomed()
+        self.assertEqual(self.told.client_id, "client")
+
     async def test_no_token(self) -> None:
         self.dial(self.url, token="")
         server = await Server.accept(self.listening)

@@ -295,6 +295,11 @@ class JsonTests(Showing):
             ],
         )
 
+    def test_listed_by_another_id(self) -> None:
+        self.display.listed("alice-c0ffee")
+        self.display.ready([GRANT])
+        self.assertEqual(self.events()[0]["client_id"], "alice-c0ffee")
+
     def test_no_answer_and_a_hint(self) -> None:
         self.exchange(answer=b"")
         self.exchange(answer=REFUSAL)

@@ -27,13 +27,18 @@ class Told:
 
     Attributes:
         events: kind and content of each.
+        client_id: what the server lists the client as.
         tap: for new streams.
     """
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
+        self.client_id = ""
         self.tap: StreamTap | None = None
         self._seen = 0
+
+    def listed(self, client_id: str) -> None:
+        self.client_id = client_id
 
     def ready(self, grants: Sequence[Grant]) -> None:
         self.events.append(("ready", [grant.public_url for grant in grants]))

@@ -471,6 +471,9 @@ class Following:
         self.times_ready = 0
         self.failed: list[str] = []
 
+    def listed(self, client_id: str) -> None:
+        raise AssertionError("a stock server lists nobody")
+
     def ready(self, grants: Sequence[Grant]) -> None:
         self.times_ready += 1
 

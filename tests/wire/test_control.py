@@ -211,9 +211,9 @@ class WelcomeTests(ControlTestCase):
             Grant("web", 1, "http://a.tunnel.localhost:8080"),
             Grant("db", 65_535, "tcp://b:1"),
         )
-        for welcome in (Welcome("s1", "k1", 20, grants), Welcome("s1", "k1", 0.5, ())):
+        for welcome in (Welcome("s1", "k1", 20, grants), Welcome("s1", "k1", 0.5, (), "c0ffee")):
             self.assertEqual(Welcome.read(sent(welcome.message())), welcome)
-        self.assertEqual(Welcome.read(WELCOME).message(), WELCOME)
+        self.assertEqual(Welcome.read(WELCOME).message(), {**WELCOME, "client_id": ""})
 
     def test_what_must_be_said(self) -> None:
         self.assertMissed(Welcome.read, WELCOME, "session", "key", "heartbeat", "services")
@@ -224,6 +224,8 @@ class WelcomeTests(ControlTestCase):
         for value in NO_TEXTS:
             self.assertViolates(Welcome.read, WELCOME, session=value)
             self.assertViolates(Welcome.read, WELCOME, key=value)
+            if value is not None:  # servers of before say nothing of it
+                self.assertViolates(Welcome.read, WELCOME, client_id=value)
             self.assertViolates(Grant.read, WELCOME["services"][0], public_url=value)
         for value in NO_NUMBERS:
             self.assertViolates(Grant.read, WELCOME["services"][0], number=value)
