@@ -34,7 +34,7 @@ from inletspy.client.proxy import ProxyAddress, ProxyRefused, TunnelThroughProxy
 from inletspy.client.reach import Reach
 from inletspy.client.relay import Relay
 from inletspy.client.server import ServerAddress
-from inletspy.errors import Code, Refused, ServerUnreachable
+from inletspy.errors import Code, OverLimit, Refused, ServerUnreachable
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.tunnel.clientlink import ClientLink, ClientLinkFactory
 from inletspy.tunnel.endpoint import eager
@@ -47,6 +47,8 @@ __all__ = ["Dialer", "ProxyAddress", "ServerAddress", "proxy_for"]
 _log = Logger()
 
 _CONNECT_SECONDS: Final = 15
+#: The longest that a server may have us wait before the next try, in seconds.
+_MAX_RETRY_AFTER: Final = 900
 
 
 def _longest_waits() -> Iterator[float]:
@@ -177,6 +179,7 @@ class Dialer:
         longest = next(waits)
         while not self._stopping:
             self._lasted = 0.0
+            told = 0.0
             try:
                 reason = await self._session()
             except (Refused, ServerUnreachable) as error:
@@ -186,13 +189,16 @@ class Dialer:
                 if for_good or not self._was_ready:
                     raise
                 reason = str(error)
+                if isinstance(error, OverLimit):
+                    told = float(min(error.wait, _MAX_RETRY_AFTER))
             if self._stopping:
                 return
             if self._lasted > longest:  # what was up for long is dialled again at once
                 waits = _longest_waits()
                 longest = next(waits)
             if reason:
-                wait = random.uniform(0, longest)
+                # On top of what the server told, so that not all of its clients are punctual.
+                wait = told + random.uniform(0, longest)
                 longest = next(waits)
                 self._observer.disconnected(reason, wait)
                 await self._wait(deferLater(self._reactor, wait))
@@ -351,7 +357,7 @@ class Dialer:
         if status == 503 and "disabled" in text:
             return Refused(Code.TUNNELS_DISABLED, text, retry=True)
         if status == 429:
-            return Refused(Code.QUOTA, text or "the server has too many clients", retry=True)
+            return OverLimit(text or "the server has too many clients", link.retry_after)
         if status in (400, 403, 409):
             return Refused(Code.INVALID, text or f"the server refused with HTTP {status}")
         return ServerUnreachable(

@@ -22,6 +22,7 @@ __all__ = ["ClientLink", "ClientLinkFactory"]
 _HANDSHAKE_SECONDS: Final = 20
 
 _match_status = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?![^ \r])").match
+_find_wait = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE).search
 _find_length = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})(?![^ \r])", re.IGNORECASE).search
 
 
@@ -30,11 +31,13 @@ class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
 
     Attributes:
         rejection: status and text with which the server refused the handshake.
+        retry_after: seconds that it asked to wait then before the next.
     """
 
     _sent_mask_bit = 0x80
     _received_mask_bit = 0
     rejection: tuple[int, str] | None = None
+    retry_after = 0
 
     def onConnect(self, response: ConnectionResponse) -> None:
         """The server has accepted."""
@@ -63,6 +66,8 @@ class ClientLink(Link, WebSocketClientProtocol):  # type: ignore[misc]
         if status is not None:
             text = "".join(c for c in body[:300].decode("utf-8", "replace") if c.isprintable())
             self.rejection = (int(status[1]), text.strip())
+            wait = _find_wait(head + b"\r\n")
+            self.retry_after = int(wait[1]) if wait is not None else 0
             size = _find_length(head)
             if size is not None and len(body) < min(int(size[1]), 300):
                 return  # the text is still on its way

@@ -21,7 +21,7 @@ from inletspy.tunnel import clientlink
 from inletspy.wire.control import ServiceOffer
 from tests.certificates import self_signed
 from tests.client.test_relay import silent_port
-from tests.client.tunnelling import WEB, DialerTestCase
+from tests.client.tunnelling import WEB, DialerTestCase, Told
 from tests.peers import CLOSED, CUT, Peer, Upstream, reactor, until
 from tests.tunnel.ends import Server
 from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer
@@ -86,6 +86,28 @@ class SessionTests(PlaneTestCase):
         upstream = Upstream(self, port=port)
         server = await Server.welcoming(self, upstream)
         await until(lambda: self.told.events[-1][0] == "ready", "ready")
+
+    async def test_waits_as_long_as_the_server_asks(self) -> None:
+        for fields, wait in (
+            ("Retry-After: 7\r\n", 7),
+            ("retry-after:  12 \r\nX: y\r\n", 12),
+            ("Retry-After: 99999999\r\n", 900),
+            ("", 0),
+            ("Retry-After: soon\r\n", 0),
+            ("Retry-After: -1\r\n", 0),
+            ("X-Retry-After: 5\r\n", 0),
+        ):
+            upstream = Upstream(self)
+            self.told = Told()
+            self.dial(f"ws://127.0.0.1:{upstream.port}")
+            server = await Server.welcoming(self, upstream)
+            await self.told.next("ready")
+            server.peer.cut()
+            await self.told.next("disconnected")
+            peer = await upstream.connection()
+            await peer.read_until(b"\r\n\r\n")
+            peer.send(f"HTTP/1.1 429 Too Many\r\n{fields}Content-Length: 4\r\n\r\nbusy".encode())
+            self.assertEqual(await self.told.next("disconnected"), ("disconnected", "busy", wait))
 
     async def test_sessions_that_end_at_once_are_no_reason_to_hurry(self) -> None:
         upstream = Upstream(self)
