@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,8 +41,40 @@ class CompletionTests(SynchronousTestCase):
     def test_zsh(self) -> None:
         self.check_syntax("zsh")
 
+    def test_zsh_knows_what_completes_it(self) -> None:
+        if shutil.which("zsh") is None:
+            raise SkipTest("zsh is not installed")
+        script = f"""autoload -Uz compinit && compinit -u -D
+{SCRIPTS["zsh"]}
+print -r -- $_comps[tunnel]; functions -t _tunnel >/dev/null && whence -w _tunnel"""
+        ran = subprocess.run(["zsh", "-fc", script], capture_output=True, text=True, timeout=60)
+        self.assertEqual((ran.stdout, ran.stderr), ("_tunnel\n_tunnel: function\n", ""))
+
     def test_fish(self) -> None:
         self.check_syntax("fish")
+
+    def test_fish_offers(self) -> None:
+        if shutil.which("fish") is None:
+            raise SkipTest("fish is not installed")
+        for line, offered in (
+            ("tunnel --na", ["--name"]),
+            ("tunnel c", ["connect"]),
+            ("tunnel connect db 0 --bi", ["--bind"]),
+            ("tunnel 3000 --bi", []),
+            ("tunnel 3000 t", ["tcp"]),
+            ("tunnel 3000 --host-header re", ["rewrite"]),
+            ("tunnel --completion ", ["bash", "fish", "zsh"]),
+            ("tunnel 3000 --proxy-protocol ", ["v1", "v2"]),
+        ):
+            ran = subprocess.run(
+                ["fish", "--no-config", "-c", f"{SCRIPTS['fish']}\ncomplete -C '{line}'"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={**os.environ, "HOME": str(Path(self.mktemp()).absolute())},
+            )
+            words = [found.partition("\t")[0] for found in ran.stdout.splitlines()]
+            self.assertEqual((words, ran.stderr), (offered, ""), line)
 
     def completed(self, *words: str) -> list[str]:
         """What bash offers for the last word."""
