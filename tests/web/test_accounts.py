@@ -248,6 +248,16 @@ class SettingTests(StoredTestCase):
         answer = await self.ask("PUT", path, {"value": ""}, self.root)
         self.assertEqual(answer.status, 400)
 
+    async def test_the_shared_token_is_neither_emptied_nor_reset(self) -> None:
+        path, before = "/api/config/inlets_shared_token", self.settings.current
+        for method, body in (("DELETE", None), ("PUT", {"value": ""})):
+            answer = await self.ask(method, path, body, self.root)
+            self.assertEqual(answer.status, 400, method)
+            self.assertIn("nobody could connect", answer.json["detail"])
+            self.assertNotIn(before.inlets_shared_token.encode(), answer.body)
+        await self.settings.refresh()
+        self.assertEqual(self.settings.current, before)
+
     async def test_values_of_the_wrong_kind(self) -> None:
         for key, wrong in (
             ("tunnels_enabled", ["true", 1, None, []]),
