@@ -36,7 +36,7 @@ format: $(INSTALLED) ## put the code into shape
 	$(VENV)/bin/ruff format
 
 clean: ## remove all that was made here, .venv too
-	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .browser build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
 	rm -f twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
