@@ -8,7 +8,7 @@ and services are mere objects.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from inletspy.errors import OverLimit
@@ -29,6 +29,7 @@ class Usage:
     Attributes:
         who: whose it is, in words.
         limits: in force.
+        above: where its sessions count as well; None for nowhere.
         sessions: those that there are.
         services: those of these sessions.
         streams: counts theirs.
@@ -37,6 +38,7 @@ class Usage:
     def __init__(self, who: str, now: Callable[[], float], refusals: Refusals) -> None:
         self.who = who
         self.limits = Limits()
+        self.above: Usage | None = None
         self.sessions: set[Any] = set()
         self.services: set[Any] = set()
         self.streams = StreamCount(self._too_many_streams)
@@ -55,7 +57,24 @@ class Usage:
         most = self.limits.sessions
         if most and len(self.sessions) >= most and session not in self.sessions:
             raise self._over("sessions", f"{_many(most, 'client')} at once", "end one first")
+        if self.above is not None:
+            self.above.take_session(session)
         self.sessions.add(session)
+
+    def move_session(self, session: Any, services: Iterable[Any], old: Usage) -> None:
+        """Count what has been counted elsewhere, be it too much or not."""
+        old.give_back_session(session)
+        old.services.difference_update(services)
+        self.sessions.add(session)
+        self.services.update(services)
+        if self.above is not None:
+            self.above.sessions.add(session)
+
+    def give_back_session(self, session: Any) -> None:
+        """A session is over, or counts elsewhere; its services count until they are released."""
+        self.sessions.discard(session)
+        if self.above is not None:
+            self.above.sessions.discard(session)
 
     def take_service(self, service: Any) -> None:
         """Count a service; raises OverLimit if it is one too many."""
@@ -132,23 +151,33 @@ class Usages:
         self.refusals = refusals
         self._limits = limits
         self._now = now
-        self._usages: dict[str | bytes, Usage] = {}
+        self._usages: dict[Hashable, Usage] = {}
 
     def of(self, credential: Credential) -> Usage:
         """Where what comes with a credential is counted, with the limits in force now.
 
         A token with limits of its own is counted by itself, all others of an owner together.
+        The sessions of an owner's share tokens are in all no more than the owner may have
+        besides: who makes them could make any number.
         """
-        owner = credential.owner
-        own = bool(credential.limits)
-        key = credential.digest if own else owner.name
+        owner, limits = credential.owner, self._limits(credential.owner)
+        whose = "the shared token" if owner.is_shared else owner.name
+        if not credential.limits:
+            return self._usage(owner.name, whose, limits)
+        who = f"{owner.name}'s token {credential.token}…"
+        usage = self._usage(credential.digest, who, limits.but(credential.limits))
+        if credential.reaches:
+            together = Limits(sessions=limits.sessions)
+            usage.above = self._usage(
+                (owner.name, "guests"), f"all with share tokens of {whose}", together
+            )
+        return usage
+
+    def _usage(self, key: Hashable, who: str, limits: Limits) -> Usage:
         usage = self._usages.get(key)
         if usage is None:
-            who = "the shared token" if owner.is_shared else owner.name
-            if own:
-                who = f"{owner.name}'s token {credential.token}…"
             usage = self._usages[key] = Usage(who, self._now, self.refusals)
-        usage.limit(self._limits(owner).but(credential.limits))
+        usage.limit(limits)
         return usage
 
     def expire(self) -> None:

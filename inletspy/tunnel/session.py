@@ -338,17 +338,13 @@ class Session:
         if old is None:
             usage.take_session(self)
         else:
-            old.sessions.discard(self)
-            usage.sessions.add(self)
-            for service in self.services.values():
-                old.services.discard(service)
-                usage.services.add(service)
+            usage.move_session(self, self.services.values(), old)
         self.mux.count_with(usage.streams)
 
     def uncount(self) -> None:
         """It is over, and counts no more; its services are released one by one."""
         if self.usage is not None:
-            self.usage.sessions.discard(self)
+            self.usage.give_back_session(self)
 
     # -- what it does
 

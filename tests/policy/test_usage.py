@@ -175,6 +175,31 @@ class UsagesTests(SynchronousTestCase):
         self.assertEqual(usage.limits, Limits(sessions=5, names_per_hour=10))
         self.assertEqual(usage.who, "alice's token ipy_own…")
 
+    def guest(self, digest: bytes) -> Usage:
+        return self.usages.of(
+            Credential(ALICE.owner, "for db", digest=digest, limits={"sessions": 9}, reaches="db")
+        )
+
+    def test_all_guests_of_an_owner_count_together(self) -> None:
+        one, other = self.guest(b"g"), self.guest(b"h")
+        one.take_session("a")
+        other.take_session("b")
+        error = self.assertRaises(OverLimit, other.take_session, "c")
+        self.assertIn("all with share tokens of alice may have 2 clients", str(error))
+        self.assertEqual(other.sessions, {"b"})
+        self.usages.of(ALICE).take_session("c")  # which are others
+        one.give_back_session("a")
+        self.guest(b"i").take_session("d")
+
+    def test_guests_are_remembered_as_long_as_there_are_any(self) -> None:
+        one = self.guest(b"g")
+        one.take_session("a")
+        self.usages.expire()
+        self.assertIs(self.guest(b"h").above, one.above)
+        one.give_back_session("a")
+        self.usages.expire()
+        self.assertEqual(self.usages._usages, {})
+
     def test_limits_that_change(self) -> None:
         usage = self.usages.of(ALICE)
         self.limits[False] = Limits(sessions=7, streams=3)

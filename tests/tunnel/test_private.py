@@ -269,16 +269,34 @@ class GuestTests(PlaneTestCase):
             self.assertTrue(answer.startswith("HTTP/1.1 401 "), (token, answer))
 
     async def test_its_sessions_do_not_use_up_the_owners(self) -> None:
-        self.plane.settings.change(user_limits=Limits(sessions=1))
-        await self.client(ALICES, DB)
+        self.plane.settings.change(user_limits=Limits(sessions=11))
+        for _ in range(10):
+            await self.client(ALICES)
         token = self.share()
         for _ in range(10):
             await self.client(token)
+        self.assertIn("may have 10 clients at once", await self.over_limit(token))
+        await self.client(ALICES)
+
+    async def test_an_owner_has_no_more_sessions_by_many_share_tokens(self) -> None:
+        self.plane.settings.change(user_limits=Limits(sessions=2))
+        guests = [await self.client(self.share()) for _ in range(2)]
+        self.assertEqual(
+            await self.over_limit(self.share()),
+            "all with share tokens of alice may have 2 clients at once: end one first",
+        )
+        await self.client(self.share("bob"))
+        guests[0].close()
+        await until(lambda: len(self.plane.admission.sessions) == 2, "one less")
+        await self.client(self.share())
+
+    async def over_limit(self, token: str) -> str:
+        """The text with which one more guest is refused because there are too many."""
         guest = await self.plane.connect(token=token)
         guest.hello(client_id="one-too-many")
         error = await guest.refused()
         self.assertEqual((error["code"], error["retry"]), ("quota", True))
-        self.assertIn("10 clients at once", error["message"])
+        return str(error["message"])
 
     async def test_what_ends_it(self) -> None:
         self.plane.accounts.user("carol", "ipy_carol")
