@@ -9,9 +9,11 @@ and is what status and files ask for the tunnels there are. How clients get here
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -33,6 +35,13 @@ from inletspy.wire.control import Resume, ServiceOffer, error_message
 __all__ = ["Admission"]
 
 _log = Logger()
+
+#: What one client may add in the long run, and at once besides as many as it may have.
+_ADDED_PER_SECOND: Final = 10
+_ADDED_AT_ONCE: Final = 64
+#: The options that are asked for once a service is granted, and the longest text in one.
+_KEPT_OPTIONS: Final = ("derived", "host_header", "share")
+_MAX_OPTION: Final = 512
 
 
 @implementer(ITunnels, ISnapshot)
@@ -161,7 +170,7 @@ class Admission:
             raise Refused(Code.INVALID, f"{offer.upstream} is no {offer.proto} upstream")
         rule = VisitRule.read(offer.proto, offer.options)
         number = next(number for number in count(1) if number not in services)
-        service = Service(session, number, offer, address)
+        service = Service(session, number, _without_ballast(offer), address)
         if session.usage is not None:
             session.usage.take_service(service)
         services[number] = service  # it counts already
@@ -199,6 +208,11 @@ class Admission:
             text = f"a client may have {most} services at most: end one first"
             self._usages.refusals.note("services_per_session", text, session.owner.name)
             raise OverLimit(text, retry=False)
+        wait = session.additions.take(session.seconds(), _ADDED_PER_SECOND, most + _ADDED_AT_ONCE)
+        if wait:  # each costs much more than the message that asks for it
+            text = f"a client may add {_ADDED_PER_SECOND} services a second in the long run"
+            self._usages.refusals.note("services_per_second", text, session.owner.name)
+            raise OverLimit(f"{text}: wait a while", math.ceil(wait))
 
     @staticmethod
     def _too_late(session: Session) -> Refused:
@@ -349,3 +363,14 @@ class Admission:
             "streams": sum(len(session.mux.streams) for session in sessions),
             **self._usages.snapshot(),
         }
+
+
+def _without_ballast(offer: ServiceOffer) -> ServiceOffer:
+    """The offer less all options that nobody asks for later: they may be of any size."""
+    options = {
+        key: value
+        for key in _KEPT_OPTIONS
+        if isinstance(value := offer.options.get(key), (bool, str))
+        and len(str(value)) <= _MAX_OPTION
+    }
+    return replace(offer, options=options)

@@ -22,6 +22,7 @@ from inletspy.errors import ClientAway, Refused, ResetCode, StreamReset
 from inletspy.interfaces import ISnapshot, IUpstream
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.private import PrivateName
+from inletspy.policy.quotas import Rate
 from inletspy.policy.routes import Holder
 from inletspy.policy.tokens import Credential, Owner
 from inletspy.policy.usage import Usage
@@ -259,6 +260,7 @@ class Session:
         client_id: how the client is called.
         identified: whether `client_id` stays the same when the client comes again.
         services: by number.
+        additions: how fast services are added.
         reaches: the private services that the client may open streams to, by the number
             that its OPEN frames call them.
         link: the control connection; None before the first and after the last.
@@ -289,6 +291,7 @@ class Session:
         self.client_id = client_id
         self.identified = identified
         self.services: dict[int, Service] = {}
+        self.additions = Rate()
         self.reaches: dict[int, PrivateName] = {}
         self.link: Link | None = None
         self.draining = False

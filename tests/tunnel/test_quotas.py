@@ -150,6 +150,41 @@ class ServiceTests(QuotaTestCase):
         answer = await self.plane.ask(handshake(*fields, token=TOKEN))
         self.assertTrue(answer.startswith("HTTP/1.1 429 "), answer)
 
+    async def test_one_after_the_other_without_end(self) -> None:
+        """To grant one takes far longer than to ask for it, and leaves a line in the log."""
+        self.plane.settings.change(services_per_session=2)
+        client = await self.client(ALICES)
+
+        async def added(name: str) -> dict[str, Any]:
+            client.say({"type": "add_service", "service": offer(name, hostname="alice-a")})
+            client.say({"type": "remove_service", "name": name})
+            answer = await client.hear_one()
+            await client.hear("service_removed")
+            return answer
+
+        answers = [(await added(f"s{number}"))["type"] for number in range(67)]
+        self.assertEqual(answers, ["service_added"] * 66 + ["error"])
+        error = await added("again")
+        self.assertEqual((error["code"], error["service"]), ("quota", "again"))
+        self.assertIn("10 services a second", error["message"])
+        self.clock.advance(0.1)
+        self.assertEqual((await added("later"))["type"], "service_added")
+        self.assertEqual(self.plane.refusals.counts, {"services_per_second": 2})
+
+    async def test_what_is_said_besides_takes_no_memory(self) -> None:
+        options = {"share": True, "host_header": "rewrite", "later": [[]] * 9, "deny": ["10.0.0.1"]}
+        client = await self.client(ALICES, offer("a", hostname="alice-a", options=options))
+        service = self.plane.session_of(client).services[1]
+        self.assertEqual(service.offer.options, {"host_header": "rewrite", "share": True})
+        self.assertIsNotNone(service.rule)
+        unfit: list[Any] = ["x" * 513, {}, [], 1]
+        for value in unfit:
+            client = await self.client(
+                ALICES, offer("b", hostname="alice-b", options={"host_header": value})
+            )
+            self.assertEqual(self.plane.session_of(client).services[1].offer.options, {})
+            await self.gone(client)
+
 
 class StreamTests(QuotaTestCase):
     def open(self, client: Client) -> Any:
