@@ -41,6 +41,7 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.guesses import Guesses
 from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
+from inletspy.policy.signins import SignIns
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.policy.usage import Usages
 from inletspy.process import DataDirectory, complain, exit_with, raise_descriptor_limit
@@ -281,6 +282,9 @@ class Server(Service):
                 accounts=accounts,
                 tunnels=tunnels,
                 authenticate=tokens.authenticate,
+                sign_ins=SignIns(
+                    tokens.known, lambda: settings.current.session_signing_key, reactor.seconds
+                ),
                 health=lambda: self._health(database),
                 server_url=lambda: self._server_url(settings, control_port),
                 clock=reactor,

@@ -253,6 +253,13 @@ class Settings:
         secret=True,
         convert=_signing_key,
     )
+    session_signing_key: str = _key(
+        "string",
+        "",
+        "Signs the sign-ins of the dashboard; a change signs everybody out.",
+        secret=True,
+        convert=_signing_key,
+    )
     heartbeat_seconds: float = _key(
         "number",
         "20",

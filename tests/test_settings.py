@@ -43,7 +43,7 @@ class SettingsTests(SynchronousTestCase):
             setting.parse(None)
         self.assertEqual(
             [s.key for s in catalogue.values() if s.secret],
-            ["inlets_shared_token", "link_signing_key"],
+            ["inlets_shared_token", "link_signing_key", "session_signing_key"],
         )
 
     def test_defaults(self) -> None:

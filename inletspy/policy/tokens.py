@@ -184,16 +184,27 @@ class TokenPolicy:
         if not token:
             return None
         digest = token_digest(token)
-        credential = self._accounts().tokens.get(digest)
-        if credential is not None:
-            if self._expired(credential):
-                return None
-            self.used(credential)
-            return credential
+        if digest in self._accounts().tokens:
+            return self.known(digest)
         shared = self._shared_token()
         if shared and hmac.compare_digest(_bytes(token), _bytes(shared)):
             return Credential(SHARED, digest=digest)
         return None
+
+    def known(self, digest: bytes | None) -> Credential | None:
+        """What a token that somebody had is good for now; None if for nothing.
+
+        Args:
+            digest: of a user's token; None for the shared one.
+        """
+        if digest is None:
+            shared = self._shared_token()
+            return Credential(SHARED, digest=token_digest(shared)) if shared else None
+        credential = self._accounts().tokens.get(digest)
+        if credential is None or self._expired(credential):
+            return None
+        self.used(credential)
+        return credential
 
     def guest(self, token: str) -> Credential | None:
         """What a share token is good for; None if for nothing."""

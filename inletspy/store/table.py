@@ -107,6 +107,7 @@ class SettingsTable:
             "inlets_shared_token": config.seed_token or secrets.token_urlsafe(32),
             "tunnel_base_domain": config.domain,
             "link_signing_key": secrets.token_urlsafe(32),
+            "session_signing_key": secrets.token_urlsafe(32),
         }
         await self.fill(wanted, DEVELOPMENT if is_development(config.domain) else {})
 

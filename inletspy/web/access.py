@@ -1,8 +1,9 @@
 """Who may ask what of the status port.
 
-Owns bearer tokens in requests (RFC 6750), the question whether a request was made on
-this machine, and cross-origin permission. Which tokens are good is decided elsewhere:
-a function is passed in. A token is never looked for in a URL and never logged.
+Owns bearer tokens in requests (RFC 6750), the cookie that stands for one in a browser, the
+question whether a request was made on this machine, and cross-origin permission. Which
+tokens and sign-ins are good is decided elsewhere: that is passed in. A token is never looked
+for in a URL and never logged.
 """
 
 from __future__ import annotations
@@ -18,14 +19,24 @@ from inletspy.answers import Problem
 from inletspy.errors import TooManyGuesses
 from inletspy.policy.sources import UNIX, Network, guesser
 from inletspy.policy.tokens import bearer_token
+from inletspy.web.cookies import check_own_origin, sign_in_texts
 from inletspy.web.rows import of_owner
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
+    from inletspy.policy.signins import SignIn, SignIns
     from inletspy.policy.tokens import Credential, Owner
 
-__all__ = ["Access", "Authenticate", "Caller", "allow_origin", "is_local", "seen_by"]
+__all__ = [
+    "Access",
+    "Authenticate",
+    "Caller",
+    "allow_origin",
+    "check_scopes",
+    "is_local",
+    "seen_by",
+]
 
 #: What a token is good for, and None if for nothing, given by what wrong ones are counted;
 #: raises TooManyGuesses.
@@ -53,11 +64,13 @@ class Caller:
 
     Attributes:
         credential: what the token is good for.
-        token: the token itself.
+        token: the token itself; empty for who is signed in.
+        sign_in: what a person in a browser is signed in by; None for who sends a token.
     """
 
     credential: Credential
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
+    sign_in: SignIn | None = None
 
     @property
     def owner(self) -> Owner:
@@ -75,59 +88,108 @@ class Access:
 
     Args:
         authenticate: what a token is good for.
+        sign_ins: tells which sign-ins are good.
         proxies: who is believed when they say whom they bring.
     """
 
     def __init__(
-        self, authenticate: Authenticate, proxies: Callable[[], Collection[Network]] = tuple
+        self,
+        authenticate: Authenticate,
+        sign_ins: SignIns,
+        proxies: Callable[[], Collection[Network]] = tuple,
     ) -> None:
         self._authenticate = authenticate
+        self._sign_ins = sign_ins
         self._proxies = proxies
 
-    def caller(self, request: Request, *scopes: str, or_admin: bool = False) -> Caller:
+    def caller(
+        self, request: Request, *scopes: str, or_admin: bool = False, signed_in: bool = True
+    ) -> Caller:
         """The one who makes the request.
 
         Args:
-            request: carries the token in its one Authorization field.
+            request: carries the token in its one Authorization field, or else a cookie.
             scopes: what the token must be good for, all of them.
             or_admin: whether the scope `admin` does as well.
+            signed_in: whether the cookie counts.
 
         Raises:
-            Problem: 401 without a valid token, 403 if it lacks a scope, 429 after too
-                many wrong ones.
+            Problem: 401 without a valid token, 403 if it lacks a scope or a page of
+                another origin asks in a signed-in person's name, 429 after too many wrong
+                ones.
         """
+        sign_in = self.sign_in(request) if signed_in and not _has_token(request) else None
+        if sign_in is not None:
+            check_own_origin(request, self._proxies())
+            caller = Caller(sign_in.credential, sign_in=sign_in)
+        else:
+            caller = self._with_token(request)
+        check_scopes(caller.credential, scopes, or_admin=or_admin)
+        return caller
+
+    def _with_token(self, request: Request) -> Caller:
         token = _token(request)
-        try:
-            source = self._source(request)
-            credential = self._authenticate(token, source) if token else None
-        except TooManyGuesses as error:
-            headers = {"Retry-After": str(error.wait)}
-            raise Problem(429, "Too many wrong tokens", str(error), headers) from error
+        credential = self.authenticate(request, token) if token else None
         if credential is None:
             challenge = f'{_REALM}, error="invalid_token"' if token else _REALM
             detail = "Send a valid token as Authorization: Bearer TOKEN"
             raise Problem(401, "Unauthorized", detail, {"WWW-Authenticate": challenge})
-        lacking = [scope for scope in scopes if not credential.allows(scope)]
-        if lacking and not (or_admin and credential.allows("admin")):
-            challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
-            detail = f"The token lacks the scope {' and '.join(lacking)}"
-            raise Problem(403, "Forbidden", detail, {"WWW-Authenticate": challenge})
         return Caller(credential, token)
 
-    def _source(self, request: Request) -> str | None:
-        """By what wrong tokens of this request are counted."""
+    def authenticate(self, request: Request, token: str) -> Credential | None:
+        """What a token that came with a request is good for; a wrong one is counted.
+
+        Raises:
+            Problem: 429 after too many wrong ones.
+        """
         peer = getattr(request.getClientAddress(), "host", UNIX)
         fields = request.requestHeaders.getRawHeaders(b"X-Forwarded-For", [])
-        return guesser(peer, b",".join(fields).decode("latin-1"), self._proxies())
+        source = guesser(peer, b",".join(fields).decode("latin-1"), self._proxies())
+        try:
+            return self._authenticate(token, source)
+        except TooManyGuesses as error:
+            headers = {"Retry-After": str(error.wait)}
+            raise Problem(429, "Too many wrong tokens", str(error), headers) from error
+
+    def sign_in(self, request: Request) -> SignIn | None:
+        """The good sign-in that a request's cookies have, if any."""
+        found = map(self._sign_ins.read, sign_in_texts(request, self._proxies()))
+        return next((sign_in for sign_in in found if sign_in is not None), None)
 
     def presented(self, request: Request) -> bool:
-        """Whether the request carries a token, be it good or not."""
-        return bool(_token(request))
+        """Whether the request carries a token, be it good or not, or is of who is signed in."""
+        return bool(_token(request)) or self.sign_in(request) is not None
+
+    def renewed(self, caller: Caller) -> Caller | None:
+        """The caller of a request that lasts, as it is by now; None if it is no good any more."""
+        if caller.sign_in is not None:
+            sign_in = self._sign_ins.read(caller.sign_in.text)
+            return None if sign_in is None else Caller(sign_in.credential, sign_in=sign_in)
+        credential = self._sign_ins.renew(caller.credential)
+        return None if credential is None else Caller(credential, caller.token)
+
+
+def check_scopes(credential: Credential, scopes: Iterable[str], *, or_admin: bool = False) -> None:
+    """See whether a token is good for something.
+
+    Raises:
+        Problem: 403, it lacks a scope.
+    """
+    lacking = [scope for scope in scopes if not credential.allows(scope)]
+    if lacking and not (or_admin and credential.allows("admin")):
+        challenge = f'{_REALM}, error="insufficient_scope", scope="{" ".join(scopes)}"'
+        detail = f"The token lacks the scope {' and '.join(lacking)}"
+        raise Problem(403, "Forbidden", detail, {"WWW-Authenticate": challenge})
 
 
 def seen_by(caller: Caller, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows of tunnels that a caller may see."""
     return list(rows) if caller.sees_all else of_owner(rows, caller.owner.name)
+
+
+def _has_token(request: Request) -> bool:
+    """Whether there is a token, or something in its place: no cookie counts beside it."""
+    return request.requestHeaders.hasHeader(b"Authorization")
 
 
 def _token(request: Request) -> str:
@@ -176,8 +238,8 @@ def _is_local_name(host: str) -> bool:
 def allow_origin(request: Request, allowed: Collection[str]) -> None:
     """Let pages of the allowed origins read the answer (Fetch Standard, 3.2).
 
-    Credentials are never allowed for: tokens come in the Authorization field that a
-    page sets itself, so a browser's cookies and logins have no part in it.
+    Credentials are never allowed for: such pages send a token in the Authorization field,
+    which they set themselves; a browser's cookies have no part in it.
 
     Args:
         request: whose answer it is.

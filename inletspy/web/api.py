@@ -47,6 +47,7 @@ class ConfigurationCalls:
                 "What a container's client needs to connect",
                 answer,
                 scopes=("connect",),
+                by_cookie=False,
                 errors={404: "Tunnels are disabled.", 503: "No address is configured."},
             )
         ]

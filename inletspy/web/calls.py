@@ -81,6 +81,7 @@ class Call:
         scopes: what the token must be good for, all of them.
         or_admin: whether the scope `admin` does as well.
         token: `needed`, `optional` (`run` sees to it), or `none`.
+        by_cookie: whether who is signed in needs to send no token.
         body: what the body must be; None where there is none.
         any_type: whether the body's media type does not matter.
         query: names and meanings of what may be in the query.
@@ -98,6 +99,7 @@ class Call:
     scopes: tuple[str, ...] = ()
     or_admin: bool = False
     token: str = "needed"
+    by_cookie: bool = True
     body: Schema | None = None
     any_type: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
@@ -191,7 +193,9 @@ class _Branch(Resource):
             raise Problem(405, "Method not allowed", headers={"Allow": allow})
         caller = None
         if call.token == "needed":
-            caller = self._access.caller(request, *call.scopes, or_admin=call.or_admin)
+            caller = self._access.caller(
+                request, *call.scopes, or_admin=call.or_admin, signed_in=call.by_cookie
+            )
         asked = Asked(request, _parameters(call, request), _body(call, request), caller)
         answer = call.run(asked)
         if isinstance(answer, Awaitable):

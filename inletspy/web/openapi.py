@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from inletspy import __version__
 from inletspy.web.calls import Call
+from inletspy.web.cookies import COOKIE
 from inletspy.web.schemas import Schema, named, record, text
 
 __all__ = ["document"]
@@ -26,6 +27,12 @@ _ERROR: Final = record(
 _FAILURE: Final = record(
     {"success": {"const": False}, "error": text("What is wrong, in a word or two.")},
     {"detail": text("What is wrong with this very request.")},
+)
+
+_COOKIE: Final = (
+    "Set by `POST /api/session`; over https its name has `__Host-` before it. With it, what "
+    "changes something must come from a page of the server's own origin, by `Sec-Fetch-Site` or "
+    "`Origin`, and a body as `application/json`."
 )
 
 _TOO_LONG: Final = "The body is not as it must be, or longer than 64 KiB."
@@ -48,7 +55,15 @@ def document(calls: Iterable[Call], schemas: Mapping[str, Schema]) -> dict[str, 
         "paths": paths,
         "components": {
             "schemas": {"Error": _ERROR, "Failure": _FAILURE, **schemas},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": _COOKIE,
+                },
+            },
         },
     }
 
@@ -71,8 +86,10 @@ def _operation(call: Call) -> dict[str, Any]:
 
 def _security(call: Call) -> list[dict[str, list[str]]]:
     """Who may call; no item at all stands for everybody."""
-    needed: dict[str, list[str]] = {"token": []}
-    return {"needed": [needed], "optional": [{}, needed], "none": []}[call.token]
+    ways: list[dict[str, list[str]]] = [{"token": []}]
+    if call.by_cookie:
+        ways.append({"session": []})
+    return {"needed": ways, "optional": [{}, *ways], "none": []}[call.token]
 
 
 def _in_path(call: Call) -> list[dict[str, Any]]:
@@ -105,7 +122,9 @@ def _responses(call: Call) -> dict[str, Any]:
             problems[415] = "The body is not JSON by its Content-Type."
     if call.token != "none":
         problems[401] = "No token, or one that is good for nothing."
-        problems[403] = "The token lacks a scope, or may not do this."
+        problems[403] = (
+            "The token lacks a scope, or may not do this; a page of another origin asks."
+        )
         problems[429] = "Too many wrong tokens came from this address."
     if "{" in call.path and call.enveloped:
         problems[404] = "There is none, or it is somebody else's."

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from inletspy.files import Files
 from inletspy.interfaces import IAccounts, ISettings, IStoredSettings
+from inletspy.policy.signins import SignIns
 from inletspy.policy.sources import block_of
 from inletspy.web.access import Access, Authenticate
 from inletspy.web.accounts import NAME, TOKEN, USER, AccountCalls
@@ -24,6 +25,7 @@ from inletspy.web.config import SETTING, SettingCalls
 from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
 from inletspy.web.rows import TUNNEL
+from inletspy.web.sessions import SESSION, SessionCalls
 from inletspy.web.status import Health, RegistrationCalls, StatusCalls
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ __all__ = ["StatusSite", "status_site"]
 
 #: What the calls' schemas call by name.
 SCHEMAS: Final = {
+    "Session": SESSION,
     "Tunnel": TUNNEL,
     "Token": TOKEN,
     "User": USER,
@@ -47,6 +50,7 @@ def status_site(
     accounts: IAccounts,
     tunnels: Registrations,
     authenticate: Authenticate,
+    sign_ins: SignIns,
     health: Health,
     server_url: ServerUrl,
     clock: IReactorTime,
@@ -58,13 +62,15 @@ def status_site(
         accounts: the users and tokens in force.
         tunnels: all tunnels, those registered from outside among them.
         authenticate: what a token is good for; see `access.Authenticate`.
+        sign_ins: who is signed in.
         health: why the server is not healthy; None while it is.
         server_url: the control address to hand out where no setting names one; may
             give an empty text.
         clock: for the time that clients may take.
     """
-    access = Access(authenticate, lambda: settings.current.trusted_proxies)
+    access = Access(authenticate, sign_ins, lambda: settings.current.trusted_proxies)
     calls = [
+        *SessionCalls(access, sign_ins, settings, server_url).calls(),
         *StatusCalls(tunnels, settings, health, access).calls(),
         *RegistrationCalls(tunnels, accounts).calls(),
         *ConfigurationCalls(settings, server_url).calls(),

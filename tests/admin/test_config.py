@@ -129,7 +129,7 @@ class ConfigTests(CommandTestCase):
         self.assertRefused(ran, 2, "link_signing_key must not be empty\n")
 
     def test_secrets_are_not_taken_from_the_command_line(self) -> None:
-        for key in ("inlets_shared_token", "link_signing_key"):
+        for key in ("inlets_shared_token", "link_signing_key", "session_signing_key"):
             ran = self.run_config("set", key, "hushhush" * 8)
             self.assertRefused(ran, 2, f"`inletspy config set {key} -`")
             self.assertNotIn("hush", ran.stderr)

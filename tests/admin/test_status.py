@@ -26,6 +26,7 @@ from tests.web.support import (
     StubSettings,
     StubTunnels,
     live_row,
+    sign_ins,
 )
 
 
@@ -42,6 +43,7 @@ class StatusTestCase(TestCase):
             accounts=StubAccounts(None),
             tunnels=registrations,
             authenticate=lambda token, source: CREDENTIALS.get(token),
+            sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
             server_url=lambda: "",
             clock=reactor,

@@ -51,7 +51,7 @@ class SeedTests(TableTestCase):
         await self.table.seed(DEVELOPMENT)
         stored = self.stored()
         self.assertEqual(stored.keys(), Settings.catalogue().keys())
-        for secret in ("inlets_shared_token", "link_signing_key"):
+        for secret in ("inlets_shared_token", "link_signing_key", "session_signing_key"):
             self.assertGreaterEqual(len(stored.pop(secret)), 32)
         self.assertEqual(
             {key: value for key, value in stored.items() if value is not None},
@@ -67,7 +67,8 @@ class SeedTests(TableTestCase):
         await self.table.seed(PRODUCTION)
         stored = self.stored()
         self.assertEqual(stored.keys(), Settings.catalogue().keys())
-        self.assertNotEqual(stored.pop("inlets_shared_token"), stored.pop("link_signing_key"))
+        secrets = ("inlets_shared_token", "link_signing_key", "session_signing_key")
+        self.assertEqual(len({stored.pop(secret) for secret in secrets}), 3)
         self.assertEqual(stored.pop("tunnel_base_domain"), "tunnel.example.com")
         self.assertEqual(set(stored.values()), {None})
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from inletspy.config import ServerConfig
+from inletspy.policy.signins import SignIns
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.store.accounts import StoredAccounts
 from inletspy.store.database import Database
@@ -84,6 +85,9 @@ class StoredTestCase(TestCase):
             accounts=self.accounts,
             tunnels=self.registrations,
             authenticate=lambda token, source: policy.authenticate(token),
+            sign_ins=SignIns(
+                policy.known, lambda: self.settings.current.session_signing_key, reactor.seconds
+            ),
             health=lambda: None,
             server_url=lambda: "",
             clock=reactor,

