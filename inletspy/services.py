@@ -238,6 +238,8 @@ class Server(Service):
         control.start()
         self._ends.append(control.stop)
         access_log = AccessLog(config.access_log) if config.access_log else None
+        if access_log is not None:
+            self._ends.append(access_log.tick)  # what the last second brought
         visits = Visits(
             settings,
             partial(deferToThreadPool, reactor, reactor.getThreadPool()),
