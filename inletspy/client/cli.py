@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from inletspy import __version__
 from inletspy.client.access import Access, AskPlatform, config_folder
-from inletspy.client.changes import ProjectChanges
+from inletspy.client.changes import Changes, Source, VisitorFiles
 from inletspy.client.completion import SCRIPTS
 from inletspy.client.config import WISHES_FOR_ALL, ClientConfig, Wishes, load
 from inletspy.client.display import Display, JsonDisplay, LinesDisplay, QuietDisplay
@@ -383,9 +383,8 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
             )
     try:
         display = display_for(reactor, config, arguments.telling, arguments.verbose, environ)
-        changes = None
-        if project is not None:
-            changes = ProjectChanges(reactor, project, config.services, display)
+        source: Source = project or VisitorFiles(arguments.wishes, config.services[0])
+        changes = Changes(reactor, source, config.services, display) if source.files else None
         await carry(reactor, config, display, environ, changes=changes)
     except Refused as error:
         if error.service and config.file:

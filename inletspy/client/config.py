@@ -35,6 +35,7 @@ __all__ = [
     "prepare",
     "read_upstream",
     "service_for",
+    "visit_options",
 ]
 
 #: Leaves room for a hyphen and a port in a label of 63 characters.
@@ -278,7 +279,7 @@ def service_for(
     place = str(port) if upstream.host in LOOPBACK else f"{upstream.host}-{port}"
     name = re.sub(r"[^A-Za-z0-9._-]", "-", place)[-64:].lstrip("._-")
     private = _private_name(wishes, container, port) if wishes.private else ""
-    options = {} if private else _visit_options(wishes, upstream)
+    options = {} if private else visit_options(wishes, upstream)
     if wishes.share:
         options["share"] = True
     if upstream.scheme == "tcp":
@@ -337,8 +338,12 @@ def _under(service: ServiceOffer, base_domain: str) -> ServiceOffer:
     return replace(service, hostname=f"{service.hostname}.{base_domain}")
 
 
-def _visit_options(wishes: Wishes, upstream: UpstreamAddress) -> dict[str, Any]:
-    """What is asked of visitors."""
+def visit_options(wishes: Wishes, upstream: UpstreamAddress) -> dict[str, Any]:
+    """What is asked of visitors.
+
+    Raises:
+        UsageError: a wish can't be met for this kind of service, or is not well-formed.
+    """
     options: dict[str, Any] = {}
     for wish, (option, read) in VISIT_WISHES.items():
         wished = getattr(wishes, wish)

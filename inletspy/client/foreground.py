@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import deferLater, react
 from twisted.logger import ILogObserver, Logger, globalLogBeginner, textFileLogObserver
 
-from inletspy.client.changes import ProjectChanges
+from inletspy.client.changes import Changes
 from inletspy.client.config import ClientConfig
 from inletspy.client.dialer import Dialer, ServerAddress, proxy_for
 from inletspy.client.display import Display, json_line, printable
@@ -106,7 +106,7 @@ async def carry(
     *,
     protocol: Literal["native", "inlets"] = "native",
     patient: bool = False,
-    changes: ProjectChanges | None = None,
+    changes: Changes | None = None,
     reach: Reach | None = None,
 ) -> None:
     """Carry a tunnel until the program is told to end.
@@ -118,7 +118,7 @@ async def carry(
         environ: the environment, for proxies.
         protocol: what is spoken with the server.
         patient: whether to wait for a server that can't be reached at the start.
-        changes: the file to follow meanwhile; None for none.
+        changes: the files to follow meanwhile; None for none.
         reach: the private service that is reached in place of serving any; None for none.
 
     Raises:

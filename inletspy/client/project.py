@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -102,10 +102,12 @@ class Project:
 
     Attributes:
         path: the file.
+        files: it, and those that its services name.
     """
 
     def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
         self.path = path
+        self.files: Sequence[Path] = (path,)
         self._names = names
         self._container = container_id(socket.gethostname())
         self._base_domain = ""
@@ -219,6 +221,8 @@ class Project:
         if not chosen:
             wanted = ", ".join(self._names)
             raise UsageError(f"{file.shown} has none of the services {wanted} any more")
+        # First, so that one that can't be read is looked at again.
+        self.files = (self.path, *self._named(tables[name] for name in chosen))
         offers = tuple(self._offer(file, name, tables[name]) for name in chosen)
         _check_distinct(file, offers)
         return offers
@@ -249,6 +253,13 @@ class Project:
         except (Refused, ProtocolViolation) as error:
             text = f"{error}; expected letters, digits and . _ : - in it, 64 at most"
             raise file.fault(place, text) from error
+
+    def _named(self, tables: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+        """The files that services name."""
+        for table in tables:
+            for key, value in table.items():
+                if SERVICE_KEYS[key].is_path:
+                    yield Path(self._wish(key, value))
 
     def _wish(self, key: str, value: Any) -> Any:
         if key == "upstream":

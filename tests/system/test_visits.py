@@ -48,6 +48,16 @@ class VisitTests(WholeTestCase):
             answer = await fetch(url, headers={field: value})
             self.assertEqual(answer.status, 200)
             self.assertNotIn(field.lower(), answer.json["headers"])
+
+        secrets.write_text("ann:another\n")
+        added = await client.event("service_added")
+        self.assertEqual(
+            added["public_url"], f"http://app.{self.server.domain}:{self.server.data_port}"
+        )
+        for login, status in ((("ann", PASSWORD), 401), (("ann", "another"), 200)):
+            self.assertEqual((await fetch(url, login=login)).status, status)
+        answer = await fetch(url, headers={"X-Tunnel-Token": TOKEN})
+        self.assertEqual(answer.status, 200)
         await client.stop()
         await self.server.stop()
         for program in (client, self.server):
