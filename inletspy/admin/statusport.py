@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -85,12 +86,39 @@ class StatusPort:
             ServerUnreachable: no answer.
             InletspyError: the token is of no use, or the answer of none.
         """
-        status, body = await self._ask()
+        rows = await self._answer("GET", "/status")
+        good = isinstance(rows, list) and all(
+            isinstance(row, dict) and isinstance(row.get(key), str)
+            for row in rows
+            for key in _FIELDS
+        )
+        if not good:
+            raise self._no_status_port()
+        return list(rows)
+
+    async def sign_in_link(self) -> tuple[str, str]:
+        """A link that signs in once whoever opens it, and as whom.
+
+        Raises:
+            ServerUnreachable: no answer.
+            InletspyError: the token is of no use, or the answer of none.
+        """
+        answer = await self._answer("POST", "/api/session/links")
+        try:
+            fragment, user = urlsplit(str(answer["data"]["url"])).fragment, answer["data"]["user"]
+        except (TypeError, KeyError, ValueError):
+            raise self._no_status_port() from None
+        # By the way that this command came: proxies need not tell the server by which.
+        return f"{_for_browsers(self._url)}/#{fragment}", str(user)
+
+    async def _answer(self, method: str, path: str) -> Any:
+        """What is in the answer to a request that needs a token; see `rows` for what it raises."""
+        status, body = await self._ask(method, path)
         if status == 401 and not self._token and self._spare is not None:
             spare, self._spare = self._spare, None
             if spare.exists():
                 self._token = read_token_file(spare)
-                status, body = await self._ask()
+                status, body = await self._ask(method, path)
         if status == 401:
             which = "does not accept the token" if self._token else "wants a token"
             raise InletspyError(
@@ -104,21 +132,23 @@ class StatusPort:
                 f"the server at {self._url} has had too many wrong tokens from here; wait a while"
             )
         try:
-            rows = json.loads(body)
-            good = status == 200 and all(
-                isinstance(row[key], str) for row in rows for key in _FIELDS
-            )
-        except (ValueError, TypeError, KeyError, RecursionError):
-            good = False
-        if not good or not isinstance(rows, list):
-            raise InletspyError(
-                f"{self._url} is no status port of an inletspy server (HTTP {status}): name another"
-                " with --status-url"
-            )
-        return rows
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            raise self._no_status_port(status) from None
+        if status == 503 and isinstance(answer, dict) and isinstance(answer.get("detail"), str):
+            raise InletspyError(f"the server at {self._url} can't do that: {answer['detail']}")
+        if status != 200:
+            raise self._no_status_port(status)
+        return answer
 
-    async def _ask(self) -> tuple[int, bytes]:
-        asking = defer.ensureDeferred(self._fetch())
+    def _no_status_port(self, status: int = 200) -> InletspyError:
+        return InletspyError(
+            f"{self._url} is no status port of an inletspy server (HTTP {status}): name another"
+            " with --status-url"
+        )
+
+    async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
+        asking = defer.ensureDeferred(self._fetch(method, path))
         try:
             return await asking.addTimeout(PATIENCE, self._reactor)
         except (defer.TimeoutError, defer.CancelledError, twisted_errors.TimeoutError):
@@ -130,11 +160,13 @@ class StatusPort:
             " another with --status-url"
         )
 
-    async def _fetch(self) -> tuple[int, bytes]:
+    async def _fetch(self, method: str, path: str) -> tuple[int, bytes]:
         headers = Headers({"Accept": ["application/json"]})
         if self._token:
             headers.addRawHeader("Authorization", f"Bearer {self._token}")
-        response = await self._client.get(f"{self._url}/status", headers=headers, unbuffered=True)
+        response = await self._client.request(
+            method, f"{self._url}{path}", headers=headers, unbuffered=True
+        )
         body = bytearray()
 
         def take(data: bytes) -> None:
@@ -189,6 +221,11 @@ def _checked(text: str) -> str:
             " https://tunnel.example.com"
         )
     return plain
+
+
+def _for_browsers(url: str) -> str:
+    """The same address where a server listens on all there are, which is none to go to."""
+    return re.sub(r"^http://(0\.0\.0\.0|\[::\]):", "http://localhost:", url)
 
 
 def _why(error: BaseException) -> str:

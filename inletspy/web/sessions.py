@@ -82,6 +82,7 @@ class SessionCalls:
         link = record(
             {
                 "url": text("Signs in once whoever opens it."),
+                "user": text("As whom."),
                 "expires_at": text("When it is good no longer.", format="date-time"),
             }
         )
@@ -183,9 +184,14 @@ class SessionCalls:
         """A link for who sends the token, and for whomever it is given to."""
         self._check_possible()
         origin = own_origin(asked.request, self._proxies)
-        code, end = self._sign_ins.new_code(asked.caller.credential)
+        credential = asked.caller.credential
+        code, end = self._sign_ins.new_code(credential)
         # What stands after # never leaves a browser, so no log has it.
-        return {"url": f"{origin}/#code={code}", "expires_at": _moment(end)}
+        return {
+            "url": f"{origin}/#code={code}",
+            "user": credential.owner.name,
+            "expires_at": _moment(end),
+        }
 
     def _check_possible(self) -> None:
         if not self._sign_ins.possible:

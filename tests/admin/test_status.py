@@ -31,7 +31,14 @@ from tests.web.support import (
 
 
 class StatusTestCase(TestCase):
+    """Tests of a command that asks a status port.
+
+    Attributes:
+        name: the command's.
+    """
+
     timeout = 120
+    name = "status"
 
     async def begin(self, site: Site | None = None) -> None:
         """Listen, and leave behind what tells a command where."""
@@ -65,7 +72,7 @@ class StatusTestCase(TestCase):
     def command(self, *words: str, **environ: str) -> Program:
         """The command, started."""
         where = [] if "--status-url" in words else ["--data-dir", str(self.folder)]
-        line = [sys.executable, "-m", "inletspy.admin.main", "status", *words, *where]
+        line = [sys.executable, "-m", "inletspy.admin.main", self.name, *words, *where]
         program = Program(self, line, environ)
         program.spawn()
         return program
