@@ -135,10 +135,10 @@ class HostProxyResource(Resource):
             tried: the services that it went to before.
         """
         first = tried[0]
-        route = self._routes.names.get(first.hostname) if first.offer.shares else None
-        if route is None:
+        route = self._routes.names.get(first.hostname)
+        # The name may be another owner's, or another service's by now, with other visitors.
+        if route is None or route.holder is None or not route.holder.may_share(first.holder):
             return None
-        # The name may be another service's by now, which lets other visitors in.
         others = [service for service in route.targets if service.rule != first.rule]
         service = route.choose(Service.load, besides=(*tried, *others))
         if service is None:

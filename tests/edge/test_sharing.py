@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, ensureDeferred, gatherResults
 
+from inletspy.policy.tokens import Credential, Owner
 from inletspy.policy.visits import VisitRule
 from inletspy.wire.frames import NativeMux
 from tests.edge.tunnels import Edge, Tunnel, TunnelTestCase, ok, read_answer, read_head
@@ -190,6 +191,21 @@ class LossTests(SharingTestCase):
         """The name may be a stranger's by now, with visitors of its own."""
         visitor, _ = await self.asked_a(self.request())
         self.b.tunnel.service.rule = VisitRule(private=True)
+        self.a.tunnel.lose()
+        self.assertEqual((await read_answer(visitor))[0].status, 503)
+        self.assertEqual(self.b.upstream.accepted, 0)
+
+    async def test_nor_does_another_owner(self) -> None:
+        """Whose visitors have to be let in by another link."""
+        rule = VisitRule(private=True)
+        self.a.tunnel.service.rule = self.b.tunnel.service.rule = rule
+        self.patch(self.edge.resource._visits, "_knows", lambda visit: True)
+        visitor, _ = await self.asked_a(self.request())
+        for member in self.both():
+            self.edge.release(self.host, member.tunnel)
+        self.edge.routes.names.forget(self.host)
+        self.b.tunnel.session.credential = Credential(Owner("bob", "bob"))
+        self.edge.serve(self.host, self.b.tunnel)
         self.a.tunnel.lose()
         self.assertEqual((await read_answer(visitor))[0].status, 503)
         self.assertEqual(self.b.upstream.accepted, 0)
