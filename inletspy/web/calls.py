@@ -218,6 +218,8 @@ def _parameters(call: Call, request: Request) -> dict[str, str]:
                 found[name] = values[0].decode("utf-8")
             except UnicodeDecodeError:
                 raise InvalidRequest(f"{name} is not UTF-8") from None
+            if "\0" in found[name]:  # which the database has in no text
+                raise InvalidRequest(f"{name} has a NUL in it")
     return found
 
 

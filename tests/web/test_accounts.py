@@ -201,6 +201,9 @@ class NameTests(StoredTestCase):
                 self.assertEqual(
                     (await self.ask(method, f"/api/names/{name}", token=root)).status, 404
                 )
+        for path in ("/api/names", "/api/tokens"):
+            answer = await self.ask("GET", f"{path}?user=a%00", token=root)
+            self.assertEqual((answer.status, answer.json["detail"]), (400, "user has a NUL in it"))
 
 
 class SettingTests(StoredTestCase):
