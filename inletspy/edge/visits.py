@@ -24,6 +24,7 @@ from inletspy.interfaces import ISettings
 from inletspy.policy.guesses import Guesses
 from inletspy.policy.links import PARAMETER, link_end
 from inletspy.policy.sources import block_of, read_address, source_of
+from inletspy.policy.tokens import UNGUESSABLE
 from inletspy.policy.visits import MAX_CREDENTIAL, VisitRule, credential_bytes, token_digest
 from inletspy.wire.cookies import cookie_values, without_cookies
 from inletspy.wire.http1 import RequestHead
@@ -283,14 +284,18 @@ class Visits:
         return False
 
     def _try_tokens(self, visit: Visit) -> bool | pages.Page:
-        """True if one is right; a page if the visitor has to wait before trying."""
+        """True if one is right; a page if the visitor has to wait before trying.
+
+        One that is too long to be guessed is let in all the same: else others could keep its
+        holder out by wrong guesses.
+        """
         for token in _tokens(visit) if visit.rule.tokens else ():
             wait = self._wait(visit)
-            if wait:
-                return _slow_down(wait)
-            if visit.rule.has_token(token):
+            if (not wait or len(token) >= UNGUESSABLE) and visit.rule.has_token(token):
                 visit.service.visitors.add(token_digest(token))
                 return True
+            if wait:
+                return _slow_down(wait)
             self._guessed(visit)
         return False
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCOPES",
     "SHARED",
+    "UNGUESSABLE",
     "Credential",
     "Owner",
     "TokenPolicy",
@@ -47,7 +48,7 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 #: So many characters of a token are shown; they tell it from others, and no more.
 _READABLE: Final = 12
 #: Tokens of so many characters can't be guessed, as long as they are random.
-_UNGUESSABLE: Final = 32
+UNGUESSABLE: Final = 32
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class TokenPolicy:
             return self._find(token)
         wait = guesses.wait(source)
         credential = None
-        if not wait or len(token) >= _UNGUESSABLE:
+        if not wait or len(token) >= UNGUESSABLE:
             credential = self._find(token)
         if credential is None:
             self._wrong(source)

@@ -431,6 +431,17 @@ class BearerTests(VisitTestCase):
         self.assertEqual((await self.answer("X-Tunnel-Token: x")).status, 401)
         await self.seen(f"X-Tunnel-Token: {TOKEN}")
 
+    async def test_nobody_is_locked_out_by_the_guesses_of_others(self) -> None:
+        long = "t" * 32
+        self.tunnel.service.rule = VisitRule.read(
+            "http", {"bearer": [hashlib.sha256(long.encode()).hexdigest()]}
+        )
+        for number in range(6):
+            await self.answer(f"X-Tunnel-Token: {number}")
+        self.assertEqual((await self.answer(f"X-Tunnel-Token: {'x' * 32}")).status, 429)
+        await self.seen(f"X-Tunnel-Token: {long}")
+        self.assertEqual((await self.answer("X-Tunnel-Token: x")).status, 429)
+
 
 class PrivateTests(VisitTestCase):
     """Share links and what they leave behind."""
