@@ -70,6 +70,9 @@ export function outside(url, content, properties = {}) {
         : h("span", properties, content);
 }
 
+/** Element to what its children were made from, by key. */
+const followers = new WeakMap();
+
 /**
  * Bring the children of an element in line with items, touching only what changed.
  *
@@ -79,8 +82,8 @@ export function outside(url, content, properties = {}) {
  * @param {function} make a child from an item: {element, update(item)}.
  */
 export function follow(parent, items, key, make) {
-    parent.rows ??= new Map();
-    const rows = parent.rows;
+    const rows = followers.get(parent) ?? new Map();
+    followers.set(parent, rows);
     const wanted = new Set(items.map(key));
     for (const [name, row] of rows) {
         if (!wanted.has(name)) {

@@ -9,11 +9,10 @@ export function count(number) {
     return whole.format(number);
 }
 
-/** A number with three digits that matter at most: 0.42, 4.2, 42, 1,420. */
+/** A number with three digits, so that those below each other can be compared. */
 function rounded(number) {
-    if (number >= 100) return whole.format(number);
-    if (number >= 10) return String(Number(number.toFixed(1)));
-    return String(Number(number.toFixed(2)));
+    if (number >= 99.95) return whole.format(number);
+    return number.toFixed(number >= 9.995 ? 1 : 2);
 }
 
 /** Bytes as [number, unit]: ["1.42", "MB"], by thousands. */
@@ -36,7 +35,9 @@ export function bytes(number) {
 /** Something by the second: 4.2. */
 export function perSecond(number) {
     if (!number) return "0";
-    return number < 0.01 ? "< 0.01" : rounded(number);
+    if (number < 0.005) return "< 0.01";
+    if (number >= 99.95) return whole.format(number);
+    return number.toFixed(number >= 0.995 ? 1 : 2);
 }
 
 /** A time that something took, as [number, unit]: ["12", "ms"], ["1.24", "s"]. */

@@ -20,12 +20,13 @@ const LASTING = 5000;
  * A stream of events.
  *
  * States: "connecting", "live", "away" (to be tried again), "paused" (nobody looks),
- * "ended" (401: there is no session any more), "closed".
+ * "ended" (refused, see `refusal`), "closed".
  */
 export class Live {
     #url;
     #events;
     #onState;
+    #final;
     #abort = new AbortController();
     #closed = false;
     #wake = null;
@@ -34,6 +35,8 @@ export class Live {
 
     /** What holds now. */
     state = "connecting";
+    /** The status by which the server refused for good; else 0. */
+    refusal = 0;
     /** When the next try is due, in milliseconds since the epoch; while away. */
     retryAt = 0;
 
@@ -41,11 +44,13 @@ export class Live {
      * @param {string} url of the stream.
      * @param {object} events name to a function that is called with the parsed data.
      * @param {function} onState is called with each new state.
+     * @param {number[]} final statuses after which there is no point in trying again.
      */
-    constructor(url, events, onState = () => {}) {
+    constructor(url, events, onState = () => {}, final = [401]) {
         this.#url = url;
         this.#events = events;
         this.#onState = onState;
+        this.#final = final;
         document.addEventListener("visibilitychange", this.#looked);
         window.addEventListener("online", this.retry);
         this.#run();
@@ -137,7 +142,10 @@ export class Live {
         try {
             const headers = { Accept: "text/event-stream" };
             const answer = await fetch(this.#url, { headers, signal, cache: "no-store" });
-            if (answer.status === 401) return true;
+            if (this.#final.includes(answer.status)) {
+                this.refusal = answer.status;
+                return true;
+            }
             if (!answer.ok) throw new Error(`status ${answer.status}`);
             opened = Date.now();
             this.#say("live");
@@ -166,7 +174,11 @@ export class Live {
         } catch {
             return;
         }
-        run(parsed);
+        try {
+            run(parsed);
+        } catch (error) {
+            reportError(error); // the page's fault, and none of the stream's
+        }
     }
 }
 

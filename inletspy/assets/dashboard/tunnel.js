@@ -1,0 +1,235 @@
+/* One tunnel: what goes through it, what it is, who may visit it, and its end. */
+
+import { ApiError, call, path } from "/assets/shared/api.js";
+import { ask } from "/assets/shared/dialog.js";
+import { foreign, h, setText } from "/assets/shared/dom.js";
+import { bytesParts, count, dateAndTime, perSecond, tookParts, until } from "/assets/shared/format.js";
+import { icon } from "/assets/shared/icons.js";
+import { shares, sharesLegend, spark } from "/assets/shared/spark.js";
+import { linksPanel } from "/assets/dashboard/links.js";
+import {
+    NO_TRAFFIC,
+    addressButtons,
+    addressLink,
+    ago,
+    button,
+    nameOf,
+    panel,
+    readings,
+    state,
+} from "/assets/dashboard/pieces.js";
+import { requestsPanel } from "/assets/dashboard/requests.js";
+
+/** The view of the tunnel of that id. */
+export function tunnelView(app, id) {
+    const { store } = app;
+    store.watch(id);
+    const element = h("div", {});
+    let page = null; // once the tunnel is known
+    let last = store.tunnels.get(id) ?? null;
+
+    function draw() {
+        const row = store.tunnels.get(id);
+        if (row !== undefined) {
+            last = row;
+            if (page === null) {
+                page = tunnelPage(app, row);
+                element.replaceChildren(page.element);
+            }
+            page.update(row);
+        } else if (store.loaded && page?.ended !== true) {
+            page?.close();
+            page = { ended: true };
+            element.replaceChildren(gone(store, last));
+        }
+    }
+
+    const unsubscribe = store.subscribe((kind, what) => {
+        if (kind === "tunnels") draw();
+        if (kind === "tunnels" && what.changed === null) page?.again?.();
+        if (kind === "requests") page?.add?.(what);
+    });
+    element.append(...heading(h("h1", { tabindex: "-1" }, "Tunnel")));
+    draw();
+    return {
+        title: last ? nameOf(last) : "Tunnel",
+        element,
+        close: () => {
+            unsubscribe();
+            page?.close?.();
+        },
+    };
+}
+
+function heading(...content) {
+    return [
+        h("a", { class: "crumb", href: "#/" }, icon("back"), "Tunnels"),
+        h("div", { class: "head" }, content),
+    ];
+}
+
+/** In place of a tunnel that is not there, or not any more. */
+function gone(store, last) {
+    const same = last && [...store.tunnels.values()].find((row) => row.public_url === last.public_url);
+    return h(
+        "div",
+        {},
+        heading(h("h1", { tabindex: "-1" }, last ? foreign(nameOf(last), { most: 300 }) : "Tunnel")),
+        h(
+            "div",
+            { class: "notice", role: "status" },
+            last ? "This tunnel has ended." : "There is no such tunnel.",
+            same
+                ? h("a", { href: `#/tunnels/${encodeURIComponent(same.id)}` }, "Its address is served again")
+                : h("a", { href: "#/" }, "All tunnels"),
+        ),
+    );
+}
+
+function tunnelPage(app, first) {
+    const http = first.protocol !== "tcp";
+    const status = state();
+    const figures = readings("Traffic", {
+        rate: http ? "Requests per second" : "Connections per second",
+        active: "Open now",
+        requests: http ? "Requests" : "Connections",
+        p50: "Time, p50",
+        p99: "Time, p99",
+        in: "From visitors",
+        out: "To visitors",
+    });
+    const chart = spark();
+    const peak = h("span", {});
+    const classes = shares();
+    const legend = sharesLegend();
+    const facts = h("dl", { class: "facts" });
+    const requests = requestsPanel(first.id, http);
+    const links = http && !first.private && (app.can("connect") || app.can("status")) ? linksPanel(app, first) : null;
+    const access = accessPanel(first);
+
+    const close = () =>
+        ask({
+            title: "Close this tunnel?",
+            text: [
+                "What visitors do with ",
+                h("strong", {}, foreign(nameOf(first), { most: 300 })),
+                " is cut, and its client is told to end it.",
+            ],
+            action: "Close the tunnel",
+            run: async () => {
+                await call("DELETE", path("api", "tunnels", first.id));
+                location.hash = "#/";
+            },
+        });
+
+    const element = h(
+        "div",
+        {},
+        heading(
+            h("h1", { tabindex: "-1" }, addressLink(first)),
+            addressButtons(first),
+            status.element,
+            h("div", { class: "end" }, app.can("connect") && button("Close tunnel", close, { look: "danger" })),
+        ),
+        h(
+            "div",
+            { class: "stack" },
+            figures.element,
+            h(
+                "div",
+                { class: "columns" },
+                h(
+                    "div",
+                    { class: "stack" },
+                    panel(
+                        "Last 15 minutes",
+                        { end: h("span", { class: "small soft" }, peak) },
+                        h("div", { class: "big-spark" }, chart.element),
+                        h("div", { class: "axis small faint", "aria-hidden": "true" }, h("span", {}, "15 min ago"), h("span", {}, "now")),
+                        http && h("div", { class: "classes" }, classes.element, legend.element),
+                    ),
+                    requests.element,
+                ),
+                h("div", { class: "stack" }, panel("About it", {}, facts), access.element, links?.element),
+            ),
+        ),
+    );
+
+    let known = "";
+    function update(row) {
+        const one = row.traffic ?? NO_TRAFFIC;
+        status.update(row);
+        figures.set("rate", perSecond(one.per_second));
+        figures.set("active", count(one.active));
+        figures.set("requests", count(one.requests));
+        figures.set("p50", ...tookParts(one.p50_ms));
+        figures.set("p99", ...tookParts(one.p99_ms));
+        figures.set("in", ...bytesParts(one.bytes_in));
+        figures.set("out", ...bytesParts(one.bytes_out));
+        chart.update(one.spark);
+        classes.update(one.statuses);
+        legend.update(one.statuses);
+        const most = Math.max(0, ...one.spark);
+        setText(peak, most ? `at most ${count(most)} in 15 s` : "");
+        const about = JSON.stringify({ ...row, traffic: null });
+        if (about !== known) {
+            known = about;
+            facts.replaceChildren(...factsOf(row));
+        }
+    }
+
+    return {
+        element,
+        update,
+        add: requests.add,
+        again: requests.load,
+        close: () => {},
+    };
+}
+
+function factsOf(row) {
+    const wires = { "inletspy.v1": "inletspy", inlets: "stock inlets" };
+    const facts = {
+        Upstream: foreign(row.upstream),
+        Protocol: row.protocol && row.protocol.toUpperCase(),
+        Owner: row.owner && foreign(row.owner),
+        Client: foreign(row.client_id),
+        Connected: [ago(row.connected_at), h("div", { class: "faint" }, `since ${dateAndTime(row.connected_at)}`)],
+        "Kept for it": row.held_until && `ends ${until(row.held_until)}`,
+        Speaks: row.wire && (wires[row.wire] ?? row.wire),
+        Shared: row.shared ? "with other clients" : null,
+        Session: row.session && h("span", { class: "mono" }, foreign(row.session)),
+        Id: h("span", { class: "mono" }, foreign(row.id)),
+    };
+    return Object.entries(facts)
+        .filter(([, value]) => value)
+        .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])
+        .flat();
+}
+
+/** Who may visit it. */
+function accessPanel(row) {
+    const content = h("div", {}, h("p", { class: "faint" }, "…"));
+    const load = async () => {
+        try {
+            content.replaceChildren(accessTold(await call("GET", `${path("api", "tunnels", row.id)}/access`)));
+        } catch (error) {
+            const text = error instanceof ApiError && error.status === 404 ? "The server does not know." : error.message;
+            content.replaceChildren(h("p", { class: "soft" }, text));
+        }
+    };
+    load();
+    return { element: panel("Who may visit", {}, content) };
+}
+
+function accessTold(access) {
+    const list = (values) => h("ul", { class: "plain" }, values.map((value) => h("li", {}, foreign(value))));
+    const facts = [];
+    const add = (name, ...value) => facts.push(h("dt", {}, name), h("dd", {}, value));
+    if (access.basic_auth?.length) add("Password for", list(access.basic_auth));
+    if (access.bearer) add("Token", "lets programs in");
+    if (access.private) add("Share link", "lets in who has one");
+    if (access.allow?.length) add("Only from", list(access.allow));
+    if (access.deny?.length) add("Not from", list(access.deny));
+    return facts.length ? h("dl", { class: "facts" }, facts) : h("p", {}, "Everybody who knows the address.");
+}
