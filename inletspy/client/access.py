@@ -75,12 +75,18 @@ class ClientFile:
         token_file: holds the token; relative to the file's own folder.
         domain: the domain that the server's names stand under.
         client_id: as the server lists the client.
+        inspect: as the flag `--inspect`; the next two as well.
+        inspect_body: see `inspector.settings`.
+        inspect_memory: the same.
     """
 
     server: str = ""
     token_file: str = ""
     domain: str = ""
     client_id: str = ""
+    inspect: str = ""
+    inspect_body: str = ""
+    inspect_memory: str = ""
 
     #: The keys of the file; those of the class have underscores.
     KEYS: ClassVar = {
@@ -88,6 +94,9 @@ class ClientFile:
         "token-file": Form("a file's name, as text"),
         "domain": Form("a domain, as text"),
         "client-id": Form("a name, as text"),
+        "inspect": Form('a port or "off"', (int, str)),
+        "inspect-body": Form("a size like 1MiB, as text", (int, str)),
+        "inspect-memory": Form("a size like 64MiB, as text", (int, str)),
     }
 
     @classmethod
@@ -106,7 +115,7 @@ class ClientFile:
         file.check(content, cls.KEYS)
         if "token-file" in content:
             content["token-file"] = str(path.parent / Path(content["token-file"]).expanduser())
-        return cls(**{key.replace("-", "_"): value for key, value in content.items()})
+        return cls(**{key.replace("-", "_"): str(value) for key, value in content.items()})
 
 
 async def find_access(

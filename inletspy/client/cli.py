@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from inletspy import __version__
 from inletspy.client.access import Access, AskPlatform, config_folder
@@ -25,6 +25,9 @@ from inletspy.client.output import SteadyOutput
 from inletspy.client.project import FILE_NAME, Project, find_project, in_keys
 from inletspy.errors import Code, Refused, UsageError
 from inletspy.policy.addresses import parse_port
+
+if TYPE_CHECKING:
+    from inletspy.client.inspector.inspection import Inspection
 
 __all__ = [
     "Arguments",
@@ -201,6 +204,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_visitors(made.add_argument_group("visitors"))
     add_telling(made, "the public address")
+    _add_inspector(made.add_argument_group("inspector"))
     add(
         "--completion",
         choices=tuple(SCRIPTS),
@@ -248,6 +252,29 @@ def _add_visitors(group: argparse._ArgumentGroup) -> None:
         metavar="TIME",
         default="",
         help="print a share link, or token, at the start that lasts so long, like 2h or 7d",
+    )
+
+
+def _add_inspector(group: argparse._ArgumentGroup) -> None:
+    """The options on what is captured, and where it is shown."""
+    group.add_argument(
+        "--inspect",
+        metavar="PORT|off",
+        default="",
+        help="show requests and answers at http://127.0.0.1:PORT, to this machine only; default: "
+        "4040, or the next free port; with --quiet: off",
+    )
+    group.add_argument(
+        "--inspect-body",
+        metavar="SIZE",
+        default="",
+        help="what is kept of each body, like 512KiB; default: 1MiB",
+    )
+    group.add_argument(
+        "--inspect-memory",
+        metavar="SIZE",
+        default="",
+        help="what is kept in all, the oldest goes first; default: 64MiB",
     )
 
 
@@ -363,6 +390,24 @@ def warn_if_insecure(config: ClientConfig) -> None:
         print("tunnel: warning: --insecure, so the server may be anybody", file=sys.stderr)
 
 
+def _inspection(
+    reactor: Any, config: ClientConfig, display: Display, telling: str
+) -> Inspection | None:
+    """The inspector, which listens already; None if none is wanted."""
+    wanted = config.inspect.wanted
+    if wanted is None:
+        may_have_http = config.file or any(offer.proto == "http" for offer in config.services)
+        wanted = bool(may_have_http) and telling != "quiet"
+    if not wanted:
+        return None
+    from inletspy.client.inspector.inspection import Inspection  # of no use elsewhere
+
+    inspection = Inspection(reactor, config.inspect, config.rewriting, display.services)
+    inspection.open()
+    display.inspection = inspection
+    return inspection
+
+
 async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]) -> None:
     ask = asking(reactor, environ)
     project = None
@@ -385,7 +430,12 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
         display = display_for(reactor, config, arguments.telling, arguments.verbose, environ)
         source: Source = project or VisitorFiles(arguments.wishes, config.services[0])
         changes = Changes(reactor, source, config.services, display) if source.files else None
-        await carry(reactor, config, display, environ, changes=changes)
+        inspection = _inspection(reactor, config, display, arguments.telling)
+        try:
+            await carry(reactor, config, display, environ, changes=changes)
+        finally:
+            if inspection is not None:
+                inspection.close()
     except Refused as error:
         if error.service and config.file:
             text = f"{config.file}: {error.service} is refused: {in_keys(error.message)}"

@@ -25,6 +25,9 @@ _tunnel() {
         --server) COMPREPLY=($(compgen -W "ws:// wss://" -- "$word")); return ;;
         --name|--client-id|--remote-port|--basic-auth|--bearer|--allow|--deny|--bind) return ;;
         --share-link) COMPREPLY=($(compgen -W "2h 1d 7d" -- "$word")); return ;;
+        --inspect) COMPREPLY=($(compgen -W "off 4040" -- "$word")); return ;;
+        --inspect-body) COMPREPLY=($(compgen -W "64KiB 1MiB 8MiB" -- "$word")); return ;;
+        --inspect-memory) COMPREPLY=($(compgen -W "16MiB 64MiB 256MiB" -- "$word")); return ;;
     esac
     if [[ ${COMP_WORDS[1]} == connect ]] && ((COMP_CWORD > 1)); then
         COMPREPLY=()
@@ -34,6 +37,7 @@ _tunnel() {
         COMPREPLY=($(compgen -W "--config --server --token-file --name --client-id \\
             --host-header --remote-port --proxy-protocol --share --private --allow --deny \\
             --basic-auth --basic-auth-file --bearer --bearer-file --private-http --share-link \\
+            --inspect --inspect-body --inspect-memory \\
             --json --quiet --insecure --verbose --completion --version --help" -- "$word"))
     elif [[ -n $file ]]; then
         COMPREPLY=($(compgen -W "$(sed -n \\
@@ -86,6 +90,9 @@ _tunnel() {
         '--bearer-file[the same, in a file]:file:_files' \\
         '--private-http[let nobody in without a share link]' \\
         '--share-link[print a link that lasts so long]:time:(2h 1d 7d)' \\
+        '--inspect[port of the inspector]:port:(off 4040)' \\
+        '--inspect-body[what it keeps of each body]:size:(64KiB 1MiB 8MiB)' \\
+        '--inspect-memory[what it keeps in all]:size:(16MiB 64MiB 256MiB)' \\
         '(--quiet)--json[one JSON object a line]' \\
         '(--json)--quiet[only the public address]' \\
         '--insecure[take any certificate of the server]' \\
@@ -129,6 +136,9 @@ complete -c tunnel -l bearer -x -d 'let programs in that send a token'
 complete -c tunnel -l bearer-file -r -F -d 'the same, in a file'
 complete -c tunnel -l private-http -d 'let nobody in without a share link'
 complete -c tunnel -l share-link -x -a '2h 1d 7d' -d 'print a link that lasts so long'
+complete -c tunnel -l inspect -x -a 'off 4040' -d 'port of the inspector'
+complete -c tunnel -l inspect-body -x -a '64KiB 1MiB 8MiB' -d 'what it keeps of each body'
+complete -c tunnel -l inspect-memory -x -a '16MiB 64MiB 256MiB' -d 'what it keeps in all'
 complete -c tunnel -l json -d 'one JSON object a line'
 complete -c tunnel -l quiet -d 'only the public address'
 complete -c tunnel -l insecure -d 'take any certificate of the server'

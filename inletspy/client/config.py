@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inletspy.client.access import LOOPBACK, AskPlatform, ClientFile, find_access
+from inletspy.client.inspector import settings as inspector
+from inletspy.client.inspector.settings import InspectSettings
 from inletspy.client.visitors import ENVIRONMENT, VISIT_WISHES, secrets_in
 from inletspy.errors import ProtocolViolation, Refused, UsageError
 from inletspy.policy.addresses import UpstreamAddress, parse_port
@@ -69,6 +71,9 @@ class Wishes:
         share_link: how long a link is to last that is made at the start; empty for none.
         private: whether only the owner's other clients are to reach it.
         insecure: take any certificate of the server's.
+        inspect: `off`, or the port of the inspector; empty for the usual.
+        inspect_body: what it keeps of each body.
+        inspect_memory: what it keeps in all.
     """
 
     upstream: str
@@ -91,10 +96,20 @@ class Wishes:
     share_link: str = ""
     private: bool = False
     insecure: bool = False
+    inspect: str = ""
+    inspect_body: str = ""
+    inspect_memory: str = ""
 
 
 #: The wishes that concern a whole session rather than one service.
-WISHES_FOR_ALL: Final = ("server", "token_file", "client_id", "share_link", "insecure")
+WISHES_FOR_ALL: Final = (
+    "server",
+    "token_file",
+    "client_id",
+    "share_link",
+    "insecure",
+    *inspector.WISHES,
+)
 
 
 class WishError(UsageError):
@@ -127,6 +142,7 @@ class ClientConfig:
         file: where the services were read from; empty if not from a file.
         link_seconds: how long a share link lasts that is to be made at the start; 0 for
             none.
+        inspect: whether and how to capture what passes.
     """
 
     server: str
@@ -138,6 +154,7 @@ class ClientConfig:
     restart: str = ""
     file: str = ""
     link_seconds: int = 0
+    inspect: InspectSettings = field(default_factory=InspectSettings)
 
     def rewriting(self, offer: ServiceOffer) -> str:
         """What a person does to have a service asked by its own host; empty if it is."""
@@ -209,6 +226,7 @@ async def prepare(
         services=(),
         link_seconds=link_seconds,
         insecure=wishes.insecure,
+        inspect=_read_inspect(wishes, environ, file),
     )
     return config, access.base_domain
 
@@ -383,6 +401,20 @@ def _read_link_seconds(wishes: Wishes) -> int:
     if seconds > LONGEST_LINK:
         raise UsageError(f"--share-link: a link may last {LONGEST_LINK // 86400} days at most")
     return seconds
+
+
+def _read_inspect(wishes: Wishes, environ: Mapping[str, str], file: ClientFile) -> InspectSettings:
+    said: dict[str, tuple[str, str]] = {}
+    for wish, variable in inspector.VARIABLES.items():
+        flag = "--" + wish.replace("_", "-")
+        for text, place in (
+            (getattr(wishes, wish), flag),
+            (environ.get(variable, ""), variable),
+            (getattr(file, wish), f"{flag[2:]} in the configuration file"),
+        ):
+            if text and wish not in said:
+                said[wish] = (text, place)
+    return inspector.read_settings(said)
 
 
 def _private_name(wishes: Wishes, container: str, port: int) -> str:

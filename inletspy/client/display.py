@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -27,6 +27,9 @@ from inletspy.errors import Refused
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.private import PRIVATE
 from inletspy.wire.control import Grant, ServiceOffer, ShareLink
+
+if TYPE_CHECKING:
+    from inletspy.client.inspector.inspection import Inspection
 
 __all__ = ["Display", "JsonDisplay", "LinesDisplay", "QuietDisplay", "printable"]
 
@@ -78,6 +81,8 @@ class Display:
         self.addresses: dict[str, str] = {}
         #: Has the server make a share link; tells whether it could be asked.
         self.link_source: Callable[[str, int], bool] = lambda service, seconds: False
+        #: Captures what passes; None costs nothing.
+        self.inspection: Inspection | None = None
         self.open_streams = 0
         #: What the server lists this client as.
         self.client_id = config.client_id
@@ -182,12 +187,26 @@ class Display:
         if service not in self.offers:
             return None  # it is served no longer, but visitors were on their way
         self.open_streams += 1
+        offer = self.offers[service]
         return RequestFollower(
             self.reactor.seconds,
             visitor.rpartition(":")[0].strip("[]") or visitor,
-            partial(self._exchanged, self.offers[service]),
+            partial(self._exchanged, offer) if self.watches else None,
             self._stream_ended,
+            self.inspection.recorder(offer) if self.inspection is not None else None,
         )
+
+    def services(self) -> list[dict[str, str]]:
+        """The services that are up, for programs."""
+        up = [self.offers[name] for name in self.addresses if name in self.offers]
+        return [{"name": offer.name, **self._facts(offer)} for offer in up]
+
+    def _facts(self, offer: ServiceOffer) -> dict[str, str]:
+        return {
+            "protocol": offer.proto,
+            "upstream": offer.upstream,
+            "local_address" if is_reached(offer) else "public_url": self.addresses[offer.name],
+        }
 
     def change_failed(self, reason: str) -> None:
         """What is wanted now can't be made out, and stays as it was."""
@@ -312,6 +331,8 @@ class LinesDisplay(Display):
         """See `Display`."""
         for name in self.addresses:
             self.show_added(self.offers[name])
+        if self.inspection is not None:
+            self._say(f"inspector: {self.inspection.url}")
 
     def show_added(self, offer: ServiceOffer) -> None:
         """See `Display`."""
@@ -386,14 +407,14 @@ class LinesDisplay(Display):
 class QuietDisplay(Display):
     """The public address alone, and the service's name where it has one.
 
-    Requests are not even looked at.
+    Requests are not even looked at, unless they are captured.
     """
 
     watches = False
 
-    def follow(self, service: str, visitor: str) -> None:
+    def follow(self, service: str, visitor: str) -> RequestFollower | None:
         """See `Display`."""
-        return None
+        return None if self.inspection is None else super().follow(service, visitor)
 
     def show_ready(self) -> None:
         """See `Display`."""
@@ -429,7 +450,8 @@ class JsonDisplay(Display):
     """One JSON object a line, for programs.
 
     Each has `event` and `time` (ISO 8601, UTC). `ready` and `reconnected` have
-    `public_url`, `upstream`, `protocol`, `client_id` and `services`; `request` has
+    `public_url`, `upstream`, `protocol`, `client_id` and `services`, and `inspector_url`
+    while there is an inspector; `request` has
     `service`, `method`, `path`, `status` (null if there was no answer), `duration_ms`,
     `bytes`, `visitor` and `upgraded`; `disconnected` has `reason` and `retry_in`
     (seconds); `upstream_failed` has `service`, `upstream`, `reason` and `message`;
@@ -516,17 +538,12 @@ class JsonDisplay(Display):
         )
 
     def _tell_up(self, event: str) -> None:
-        up = [self.offers[name] for name in self.addresses]
-        services = [{"name": offer.name, **self._facts(offer)} for offer in up]
-        first = self._facts(up[0]) if up else {}
-        self._tell(event, **first, client_id=self.client_id, services=services)
-
-    def _facts(self, offer: ServiceOffer) -> dict[str, str]:
-        return {
-            "protocol": offer.proto,
-            "upstream": offer.upstream,
-            "local_address" if is_reached(offer) else "public_url": self.addresses[offer.name],
-        }
+        services = self.services()
+        fields: dict[str, Any] = {k: v for k, v in (services or [{}])[0].items() if k != "name"}
+        fields |= {"client_id": self.client_id, "services": services}
+        if self.inspection is not None:
+            fields["inspector_url"] = self.inspection.url
+        self._tell(event, **fields)
 
     def _tell(self, event: str, **fields: Any) -> None:
         self.output.write(json_line(event, **fields))

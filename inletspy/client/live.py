@@ -254,6 +254,8 @@ class LiveDisplay(Display):
         facts.add_row("Status", state)
         for offer in self.offers.values():
             self._add_service(facts, offer)
+        if self.inspection is not None:
+            facts.add_row("Inspector", Text(self.inspection.url, style="cyan"))
         parts: list[RenderableType] = ["", facts]
         if any(offer.proto == "http" for offer in self.offers.values()):
             counts = f"{self._count} done, {self.open_streams} open"
@@ -282,6 +284,8 @@ class LiveDisplay(Display):
     def _requests(self) -> Table:
         lines = len(self.offers) * (1 if self.config.file else 2)
         lines += max(len(self._troubles) - 1, 0)
+        if self.inspection is not None:
+            lines += 1 + len(self.inspection.url) // max(self._console.width - 12, 1)
         room = max(self._console.height - _LINES_BESIDE - lines, 1)
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(style="dim", no_wrap=True)

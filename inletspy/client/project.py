@@ -200,18 +200,14 @@ class Project:
 
         The token that a user keeps for a server is for no other one.
         """
-        own = ClientFile(**{key.replace("-", "_"): text for key, text in self._session.items()})
+        said = {key.replace("-", "_"): str(value) for key, value in self._session.items()}
+        own = ClientFile(**said)
         token_file = own.token_file
         if token_file:
             token_file = str(self.path.parent / Path(token_file).expanduser())
         elif own.server in ("", user.server):
             token_file = user.token_file
-        return ClientFile(
-            own.server or user.server,
-            token_file,
-            own.domain or user.domain,
-            own.client_id or user.client_id,
-        )
+        return replace(user, **{**said, "token_file": token_file})
 
     # -- its services
 

@@ -15,11 +15,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
+    ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
     TimeoutError,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -31,7 +32,7 @@ from inletspy.tunnel.stream import Stream
 from inletspy.tunnel.tls import over_tls
 from inletspy.wire.mux import MuxStream
 
-__all__ = ["Relay", "StreamTap"]
+__all__ = ["Relay", "StreamTap", "explain"]
 
 #: How long an upstream may take to accept a connection, in seconds.
 _CONNECT_SECONDS: Final = 10
@@ -45,6 +46,15 @@ class StreamTap(Protocol):
 
     def from_upstream(self, data: bytes) -> None:
         """Bytes on their way to the visitor."""
+
+    def upstream_ended(self, kind: str, reason: str) -> None:
+        """The upstream will send no more.
+
+        Args:
+            kind: `closed` if that was in order, `reset`, `tls`, or why there was no
+                connection: `refused`, `timeout`, `unknown_host` or `unreachable`.
+            reason: the same for people.
+        """
 
     def closed(self) -> None:
         """The stream is over."""
@@ -104,11 +114,26 @@ class _TappedUpstreamEnd(_UpstreamEnd):
         self._tap.from_upstream(data)
         super().dataReceived(data)
 
+    def readConnectionLost(self) -> None:
+        self._tap.upstream_ended("closed", f"{self._place} closed the connection")
+        super().readConnectionLost()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        if self.other is None:
+            pass  # it ends because the stream did
+        elif reason.check(SSL.Error):
+            self._tap.upstream_ended("tls", f"{self._place} does not speak TLS")
+        elif reason.check(ConnectionDone):
+            self._tap.upstream_ended("closed", f"{self._place} closed the connection")
+        else:
+            self._tap.upstream_ended("reset", f"{self._place} broke the connection off")
+        super().connectionLost(reason)
+
 
 class _UpstreamFactory(Factory):
     noisy = False
 
-    def __init__(self, end: SpliceEnd, tls_host: str | None) -> None:
+    def __init__(self, end: IProtocol, tls_host: str | None) -> None:
         self._end = end
         self._tls_host = tls_host
 
@@ -159,7 +184,6 @@ class Relay:
             upstream_end = _TappedUpstreamEnd(place, failed, tap)
         stream.start(carried, stream_end)
         stream.pauseProducing()
-        factory = _UpstreamFactory(upstream_end, address.host if tls else None)
 
         def connected(_: Any) -> None:
             stream_end.dialling = None
@@ -176,15 +200,24 @@ class Relay:
             if stream_end.dialling is None:
                 return  # cancelled, which endpoints put in several ways
             stream_end.dialling = None
-            code, reason = _explain(failure, address)
+            code, kind, reason = explain(failure, address)
+            if tap is not None:
+                tap.from_visitor(stream.unread)
+                tap.upstream_ended(kind, reason)
             stream.reset(code, reason)
             failed(reason)
 
-        dialling = self._dial(address, factory)
+        dialling = self.dial(address, upstream_end, tls=tls)
         stream_end.dialling = dialling
         dialling.addCallbacks(connected, not_connected)
 
-    def _dial(self, address: UpstreamAddress, factory: Factory) -> Deferred[Any]:
+    def dial(self, address: UpstreamAddress, protocol: IProtocol, *, tls: bool) -> Deferred[Any]:
+        """Connect a protocol to an upstream.
+
+        Returns:
+            Fires when it is connected, or fails; see `explain`.
+        """
+        factory = _UpstreamFactory(protocol, address.host if tls else None)
         if address.host != "localhost":
             return self._endpoint(address.host, address.effective_port).connect(factory)
         first, second = self._local, "::1" if self._local == "127.0.0.1" else "127.0.0.1"
@@ -211,16 +244,16 @@ class Relay:
         return kind(self._reactor, host, port, timeout=_CONNECT_SECONDS)
 
 
-def _explain(failure: Failure, address: UpstreamAddress) -> tuple[ResetCode, str]:
-    """What a failed dial means, for the peer and for people."""
+def explain(failure: Failure, address: UpstreamAddress) -> tuple[ResetCode, str, str]:
+    """What a failed dial means: for the peer, as `StreamTap` calls it, and for people."""
     place = address.authority
     if failure.check(ConnectionRefusedError):
-        return ResetCode.REFUSED, f"nothing listens on {place} (connection refused)"
+        reason = f"nothing listens on {place} (connection refused)"
+        return ResetCode.REFUSED, "refused", reason
     if failure.check(TimeoutError):
-        return ResetCode.TIMEOUT, f"{place} does not answer (timeout)"
+        return ResetCode.TIMEOUT, "timeout", f"{place} does not answer (timeout)"
     if failure.check(DNSLookupError):
-        return ResetCode.UNREACHABLE, f"{address.host} is unknown (no such host)"
-    if failure.check(ConnectError):
-        error: Any = failure.value
-        return ResetCode.UNREACHABLE, f"{place} is unreachable: {error}"[:200]
-    return ResetCode.UNREACHABLE, f"{place} is unreachable: {failure.getErrorMessage()}"[:200]
+        reason = f"{address.host} is unknown (no such host)"
+        return ResetCode.UNREACHABLE, "unknown_host", reason
+    error: Any = failure.value if failure.check(ConnectError) else failure.getErrorMessage()
+    return ResetCode.UNREACHABLE, "unreachable", f"{place} is unreachable: {error}"[:200]

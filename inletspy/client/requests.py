@@ -3,7 +3,7 @@
 A `RequestFollower` reads along a stream's bytes and never changes, delays or refuses
 them: whatever it can't make sense of, it stops looking at, and the stream goes on. Its
 memory is bounded by one head a direction and the requests still without an answer. It
-knows nothing of how an exchange is shown.
+knows nothing of how an exchange is shown, nor of how one is kept for the inspector.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
+
+from twisted.logger import Logger
 
 from inletspy.errors import HeadError
-from inletspy.wire.bodies import Body, body_for
+from inletspy.wire.bodies import Body, CloseBody, body_for
 from inletspy.wire.http1 import (
     MAX_HEAD,
     SIZED,
@@ -24,7 +26,17 @@ from inletspy.wire.http1 import (
     parse_response,
 )
 
-__all__ = ["Exchange", "RequestFollower"]
+__all__ = [
+    "Cause",
+    "Exchange",
+    "Record",
+    "Recorder",
+    "RequestFollower",
+    "first_forwarded",
+    "may_refuse",
+]
+
+_log = Logger()
 
 #: Requests in one stream without an answer, past which following it is given up.
 MAX_WAITING: Final = 256
@@ -37,8 +49,12 @@ _REFUSALS: Final = frozenset((400, 403, 421))
 #: Older webpack dev servers refuse with status 200 and this text.
 _REFUSAL_LENGTH: Final = len(b"Invalid Host header")
 
+#: Why an exchange came to nothing: a word for programs, and a line for people.
+Cause = tuple[str, str]
+_GONE: Final = ("cut", "it was given up before the answer was complete")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Exchange:
     """One request with what was answered to it.
 
@@ -67,29 +83,75 @@ class Exchange:
     excerpt: bytes = b""
 
 
+class Record(Protocol):
+    """What is kept of one exchange, which is told of it piece by piece as it passes.
+
+    Attributes:
+        streams: whether the answer is shown in pieces, with the time of each, and
+            therefore wanted without the framing of chunks.
+    """
+
+    streams: bool
+
+    def asked(self, data: bytes) -> None:
+        """Bytes of the request's body, as sent."""
+
+    def answered(self, head: bytes, at: float) -> None:
+        """The answer's head has passed."""
+
+    def answering(self, data: bytes) -> None:
+        """Bytes of the answer's body, as sent."""
+
+    def streamed(self, content: bytes, size: int, at: float) -> None:
+        """The same where `streams` is set: the content, and how many bytes it was sent as."""
+
+    def switched(self, from_visitor: bool, data: bytes, at: float) -> None:
+        """Bytes of the protocol that the connection went over to."""
+
+    def unreadable(self, rest: bytes, reason: str) -> None:
+        """What passes now can't be understood, and is looked at no further."""
+
+    def finished(self, at: float, cause: Cause | None) -> None:
+        """It is over; `cause` is None if it came to its end."""
+
+
+class Recorder(Protocol):
+    """Keeps the exchanges of one service."""
+
+    def begin(self, head: bytes, visitor: str, at: float) -> Record:
+        """A request's head has passed."""
+
+
 class RequestFollower:
     """Follows the HTTP/1.1 exchanges in one stream; a `StreamTap`.
 
     Args:
         clock: tells the time in seconds.
         visitor: the address that the stream was opened for.
-        report: is called with each exchange when it is over, in the order of requests.
+        report: is called with each exchange when it is over, in the order of requests;
+            None if nobody is interested.
         ended: is called once, when the stream has.
+        recorder: keeps what passes; None for nobody.
     """
 
     __slots__ = (
+        "_asked",
         "_body",
+        "_cause",
         "_clock",
         "_ended",
         "_excerpt",
         "_head",
         "_keeps_excerpt",
         "_lost",
+        "_record",
+        "_recorder",
         "_report",
         "_response",
         "_response_body",
         "_response_head",
         "_size",
+        "_switched",
         "_visitor",
         "_waiting",
     )
@@ -98,70 +160,115 @@ class RequestFollower:
         self,
         clock: Callable[[], float],
         visitor: str,
-        report: Callable[[Exchange], None],
+        report: Callable[[Exchange], None] | None,
         ended: Callable[[], None],
+        recorder: Recorder | None = None,
     ) -> None:
         self._clock = clock
         self._visitor = visitor
         self._report = report
         self._ended = ended
-        #: Whether nothing in the stream is looked at any more.
+        self._recorder = recorder
+        #: Whether nothing in the stream is looked at any more, but for what `_switched`
+        #: is to be told.
         self._lost = False
+        self._switched: Record | None = None
+        #: Why the upstream is gone.
+        self._cause: Cause | None = None
         #: Requests without a complete answer, each with its time.
-        self._waiting: deque[tuple[RequestHead, float]] = deque()
+        self._waiting: deque[tuple[RequestHead, float, Record | None]] = deque()
         #: The beginning of a request's head, and the body that is passing.
         self._head = b""
         self._body: Body | None = None
+        self._asked: Record | None = None
         #: The same for the answers.
         self._response_head = b""
         self._response: ResponseHead | None = None
         self._response_body: Body | None = None
+        self._record: Record | None = None
         self._size = 0
         self._excerpt = b""
         self._keeps_excerpt = False
 
     def from_visitor(self, data: bytes) -> None:
         """See requests pass."""
-        if self._lost:
-            return
         try:
+            if self._lost:
+                if self._switched is not None:
+                    self._switched.switched(True, data, self._clock())
+                return
             self._read_requests(data)
-        except HeadError:
-            self._give_up()
+        except HeadError as error:
+            self._cannot_read(self._head + data, str(error))
+        except Exception:
+            self._contain()
 
     def from_upstream(self, data: bytes) -> None:
         """See answers pass."""
-        if self._lost:
-            return
         try:
+            if self._lost:
+                if self._switched is not None:
+                    self._switched.switched(False, data, self._clock())
+                return
             self._read_responses(data)
-        except HeadError:
-            self._give_up()
+        except HeadError as error:
+            self._cannot_read(self._response_head + data, str(error))
+        except Exception:
+            self._contain()
+
+    def upstream_ended(self, kind: str, reason: str) -> None:
+        """The upstream could not be reached, or is gone; see `StreamTap`."""
+        if self._cause is None:
+            self._cause = (kind, reason)
 
     def closed(self) -> None:
         """Report what the end of the stream completes or cuts off."""
+        cause = self._cause or _GONE
         while self._waiting and not self._lost:
-            self._finish()
+            complete = type(self._response_body) is CloseBody and cause[0] == "closed"
+            self._finish(None if complete else cause)
+        if self._switched is not None:
+            switched, self._switched = self._switched, None
+            switched.finished(self._clock(), None)
         self._give_up()
         self._ended()
+
+    def _cannot_read(self, rest: bytes, reason: str) -> None:
+        if self._recorder is not None:
+            now = self._clock()
+            for number, (_, _, record) in enumerate(self._waiting):
+                if record is not None:
+                    record.unreadable(b"" if number else rest[:MAX_EXCERPT], reason)
+                    record.finished(now, ("unreadable", reason))
+        self._give_up()
+
+    def _contain(self) -> None:
+        """A fault of ours must not become one of the stream's."""
+        _log.failure("A stream could not be followed")
+        self._switched = None
+        self._give_up()
 
     def _give_up(self) -> None:
         self._lost = True
         self._waiting.clear()
         self._head = self._response_head = self._excerpt = b""
         self._body = self._response = self._response_body = None
+        self._asked = self._record = None
 
     def _read_requests(self, data: bytes) -> None:
         while data:
             if self._body is not None:
-                data = data[self._body.feed(data) :]
+                taken = self._body.feed(data)
+                if self._asked is not None:
+                    self._asked.asked(data[:taken])
+                data = data[taken:]
                 if self._body.finished:
-                    self._body = None
+                    self._body = self._asked = None
                 continue
             if self._waiting and self._waiting[-1][0].upgrade:
                 # Whether this is HTTP at all, only the answer will tell.
                 raise HeadError("bytes before the answer to an upgrade")
-            head, data = _cut_head(self._head + data)
+            head, data = _cut_head(self._head + data if self._head else data)
             if not head:
                 self._head = data
                 return
@@ -169,7 +276,11 @@ class RequestFollower:
             request = parse_request(head)
             if len(self._waiting) == MAX_WAITING:
                 raise HeadError("too many requests without an answer")
-            self._waiting.append((request, self._clock()))
+            now = self._clock()
+            record = None
+            if self._recorder is not None:
+                record = self._asked = self._recorder.begin(head, self._visitor, now)
+            self._waiting.append((request, now, record))
             self._body = body_for(request.framing, request.length)
 
     def _read_responses(self, data: bytes) -> None:
@@ -179,61 +290,94 @@ class RequestFollower:
                 continue
             if not self._waiting:
                 raise HeadError("an answer without a request")
-            head, data = _cut_head(self._response_head + data)
+            head, data = _cut_head(self._response_head + data if self._response_head else data)
             if not head:
                 self._response_head = data
                 return
             self._response_head = b""
-            self._begin_response(parse_response(head, self._waiting[0][0].method))
+            request, _, record = self._waiting[0]
+            response = parse_response(head, request.method)
+            if not response.informational:
+                self._begin_response(response, head, record)
+        if data and self._switched is not None:
+            self._switched.switched(False, data, self._clock())
 
-    def _begin_response(self, response: ResponseHead) -> None:
-        if response.informational:
-            return
+    def _begin_response(self, response: ResponseHead, head: bytes, record: Record | None) -> None:
         self._response = response
         self._response_body = body_for(response.framing, response.length)
         self._keeps_excerpt = response.status in _REFUSALS or (
-            response.framing == SIZED and response.length == _REFUSAL_LENGTH
+            response.length == _REFUSAL_LENGTH and response.framing == SIZED
         )
+        if record is not None:
+            self._record = record
+            record.answered(head, self._clock())
         if self._response_body is None:
-            self._finish()
+            self._finish(None)
 
     def _feed_response(self, body: Body, data: bytes) -> bytes:
         """Take what belongs to the present answer's body; returns the rest."""
-        if self._keeps_excerpt:
+        record = self._record
+        if self._keeps_excerpt or (record is not None and record.streams):
             pieces: list[bytes] = []
             taken = body.feed(data, pieces)
-            self._excerpt = (self._excerpt + b"".join(pieces))[:MAX_EXCERPT]
-            self._keeps_excerpt = len(self._excerpt) < MAX_EXCERPT
+            content = b"".join(pieces)
+            if self._keeps_excerpt:
+                self._excerpt = (self._excerpt + content)[:MAX_EXCERPT]
+                self._keeps_excerpt = len(self._excerpt) < MAX_EXCERPT
+            if record is not None and record.streams:
+                record.streamed(content, taken, self._clock())
+                record = None
         else:
             taken = body.feed(data)
         self._size += taken
+        rest = data[taken:]
+        if record is not None:
+            record.answering(data[:taken] if rest else data)
         if body.finished:
-            self._finish()
-        return data[taken:]
+            self._finish(None)
+        return rest
 
-    def _finish(self) -> None:
-        """Report the first of the waiting requests, with what there is of its answer."""
-        request, started = self._waiting.popleft()
+    def _finish(self, cause: Cause | None) -> None:
+        """Report the first of the waiting requests, with what there is of its answer.
+
+        Args:
+            cause: why it did not come to its end; None if it did.
+        """
+        request, started, record = self._waiting.popleft()
         response = self._response
         upgraded = response is not None and response.status == 101
-        exchange = Exchange(
-            method=request.method,
-            target=request.target,
-            host=request.host,
-            visitor=_first_forwarded(request) or self._visitor,
-            status=response.status if response is not None else None,
-            seconds=self._clock() - started,
-            size=self._size,
-            upgraded=upgraded,
-            # Some refuse an upgrade with a text that has no head before it.
-            excerpt=self._excerpt if response is not None else self._response_head[:MAX_EXCERPT],
-        )
-        self._response = self._response_body = None
+        now = self._clock()
+        if record is not None and not upgraded:
+            if response is None and self._response_head:
+                record.unreadable(self._response_head[:MAX_EXCERPT], "no head of an answer")
+            record.finished(now, cause)
+        exchange = None
+        if self._report is not None:
+            exchange = Exchange(
+                request.method,
+                request.target,
+                request.host,
+                first_forwarded(request) or self._visitor,
+                response.status if response is not None else None,
+                now - started,
+                self._size,
+                upgraded,
+                # Some refuse an upgrade with a text that has no head before it.
+                self._excerpt if response is not None else self._response_head[:MAX_EXCERPT],
+            )
+        self._response = self._response_body = self._record = None
         self._response_head = self._excerpt = b""
         self._size = 0
         if upgraded:
+            self._switched = record
             self._give_up()
-        self._report(exchange)
+        if self._report is not None and exchange is not None:
+            self._report(exchange)
+
+
+def may_refuse(status: int, size: int) -> bool:
+    """Whether an answer of that status and length may be a dev server's refusal of a host."""
+    return status in _REFUSALS or size == _REFUSAL_LENGTH
 
 
 def _cut_head(data: bytes) -> tuple[bytes, bytes]:
@@ -246,7 +390,7 @@ def _cut_head(data: bytes) -> tuple[bytes, bytes]:
     return b"", data
 
 
-def _first_forwarded(request: RequestHead) -> str:
+def first_forwarded(request: RequestHead) -> str:
     """Who asked, as the edge tells it: streams are used for one visitor after another."""
     for line in request.forwarding_fields:
         name, _, value = line.partition(b":")

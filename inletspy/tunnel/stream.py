@@ -179,6 +179,11 @@ class Stream:
         return StreamAddress("")
 
     @property
+    def unread(self) -> bytes:
+        """What has come and was not delivered yet, because of `pauseProducing`."""
+        return b"".join(self._inbox)
+
+    @property
     def lingering(self) -> bool:
         """Whether all has been sent, and only the peer's close is still to come."""
         return self.connected and self._discarding and not self._stream.queued

@@ -29,6 +29,7 @@ class Tap:
     def __init__(self) -> None:
         self.sent = b""
         self.answered = b""
+        self.ends: list[str] = []
         self.closes = 0
 
     def from_visitor(self, data: bytes) -> None:
@@ -36,6 +37,9 @@ class Tap:
 
     def from_upstream(self, data: bytes) -> None:
         self.answered += data
+
+    def upstream_ended(self, kind: str, reason: str) -> None:
+        self.ends.append(kind)
 
     def closed(self) -> None:
         self.closes += 1
