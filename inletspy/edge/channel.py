@@ -492,6 +492,8 @@ class EdgeChannel(Protocol):
                 self._quiet = 0  # it is the upstream that everybody waits for
                 if exchange.sweeps > settings.response_timeout_seconds:
                     exchange.timed_out()
+                else:
+                    exchange.keeps_waiting()
             elif self._body is not None and self._quiet > _STALL_SECONDS:
                 self.abort()
         elif self._buffer:

@@ -237,6 +237,20 @@ class Exchange:
         else:
             self._fail(pages.BROKEN)
 
+    def keeps_waiting(self) -> None:
+        """A second has gone by without an answer: try another client if this one is silent.
+
+        Of no effect where there is none, or where that might do something twice.
+        """
+        connection = self._connection
+        if (
+            self.pool.service.session.silent
+            and connection is not None
+            and not connection.begun
+            and self.request.retriable
+        ):
+            self._goes_elsewhere()
+
     def timed_out(self) -> None:
         """The upstream has not begun to answer in time."""
         self.cancel()
@@ -269,6 +283,9 @@ class Exchange:
         place = self._channel.site.resource.elsewhere(self._channel, self.request, self._tried)
         if place is None:
             return False
+        left = self._part()
+        if left is not None:
+            left.abort()
         self.pool, self._head = place
         self._send(fresh=True)
         return True

@@ -98,6 +98,9 @@ class Login:
         """The visitor has gone, or waits no longer."""
         self._over = True
 
+    def keeps_waiting(self) -> None:
+        """A second has gone by; nobody else could be asked."""
+
     def timed_out(self) -> None:
         """The check takes too long."""
         self._over = True

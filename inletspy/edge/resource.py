@@ -139,7 +139,7 @@ class HostProxyResource(Resource):
         # The name may be another owner's, or another service's by now, with other visitors.
         if route is None or route.holder is None or not route.holder.may_share(first.holder):
             return None
-        others = [service for service in route.targets if service.rule != first.rule]
+        others = [s for s in route.targets if s.rule != first.rule or s.session.silent]
         service = route.choose(Service.load, besides=(*tried, *others))
         if service is None:
             return None

@@ -38,6 +38,8 @@ __all__ = ["Service", "Session"]
 
 #: How long others are preferred to a service whose upstream was out of reach, in seconds.
 _AVOIDED_SECONDS: Final = 5.0
+#: How long a client has to show that it lives, where others could take its place.
+_ANSWER_SECONDS: Final = 2.0
 _OUT_OF_REACH: Final = (ResetCode.REFUSED, ResetCode.UNREACHABLE, ResetCode.TIMEOUT)
 
 
@@ -150,9 +152,11 @@ class Service:
             or session.services.get(self.number) is not self
         )
 
-    def load(self) -> tuple[bool, bool, int]:
+    def load(self) -> tuple[bool, bool, bool, int]:
         """What speaks against one more stream; the least of several is the best choice."""
-        return self.away, self.session.seconds() < self._avoided_until, self.under_way
+        session = self.session
+        avoided = session.seconds() < self._avoided_until
+        return self.away, session.silent, avoided, self.under_way
 
     def row(self) -> dict[str, Any]:
         """The service in the status API."""
@@ -266,6 +270,8 @@ class Session:
         link: the control connection; None before the first and after the last.
         mux: carries the streams.
         draining: whether no new streams are opened.
+        silent: whether the client does not answer just now; looked at only where others
+            serve what it does.
         over: whether it has ended.
         why: why it was ended, if the client is to know.
         connected_at: when it began, UTC.
@@ -295,6 +301,7 @@ class Session:
         self.reaches: dict[int, PrivateName] = {}
         self.link: Link | None = None
         self.draining = False
+        self.silent = False
         self.over = False
         self.why: Refused | None = None
         self.connected_at = datetime.now(UTC)
@@ -302,6 +309,7 @@ class Session:
         self._clock = clock
         self.seconds = clock.seconds
         self._lingering: set[Any] = set()
+        self._asked = False
         self.mux: NativeMux | RemoteDialerMux
         if native:
             self.mux = NativeMux(
@@ -409,7 +417,11 @@ class Session:
             self.mux.send_control(message)
 
     def sweep(self) -> None:
-        """Reset streams that only wait for a peer's close, seen so twice in a row."""
+        """Look after it; called every so often.
+
+        Streams that only wait for a peer's close, seen so twice in a row, are reset.
+        """
+        self._ask_for_life()
         lingering = {
             stream.events
             for stream in self.mux.streams.values()
@@ -418,6 +430,26 @@ class Session:
         for stream in lingering & self._lingering:
             stream.abortConnection()
         self._lingering = lingering
+
+    def _ask_for_life(self) -> None:
+        """Ask whether the client lives, if others could take what is on its way to it.
+
+        A heartbeat finds out as well, but so late that visitors would have left.
+        """
+        link = self.link
+        if link is None or self._asked:
+            return
+        if link.reading_stopped:  # then it could not be heard
+            self.silent = False
+        elif self.silent or (
+            self.mux.streams and any(service.offer.shares for service in self.services.values())
+        ):
+            self._asked = True
+            link.probe(_ANSWER_SECONDS).addCallback(self._answered)
+
+    def _answered(self, alive: bool) -> None:
+        self._asked = False
+        self.silent = not alive
 
     def snapshot(self) -> dict[str, Any]:
         """See `inletspy.interfaces.ISnapshot`."""

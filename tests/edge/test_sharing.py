@@ -210,6 +210,55 @@ class LossTests(SharingTestCase):
         self.assertEqual((await read_answer(visitor))[0].status, 503)
         self.assertEqual(self.b.upstream.accepted, 0)
 
+    async def fall_silent(self, *, seconds: int = 3) -> None:
+        """The client of the first of the two does not answer any more."""
+        self.a.tunnel.session.silent = True
+        self.edge.sweep(seconds)
+
+    async def test_one_that_falls_silent(self) -> None:
+        visitor, upstream = await self.asked_a(self.request())
+        await self.fall_silent()
+        peer = await self.b.answers(b"b")
+        self.assertEqual((await read_answer(visitor))[1], b"b")
+        await upstream.ended()  # what it would have said is for nobody
+        for method in ("GET", "POST"):
+            visitor.send(self.request(f"{method} / HTTP/1.1"))
+            await self.b.answers(b"b", peer)
+            self.assertEqual((await read_answer(visitor))[1], b"b")
+        self.assertEqual(self.a.upstream.accepted, 1)
+
+    async def assert_waits(self, sent: bytes) -> None:
+        visitor, upstream = await self.asked_a(sent)
+        await self.fall_silent()
+        upstream.send(ok(b"a"))  # it was only slow
+        self.assertEqual((await read_answer(visitor))[1], b"a")
+        self.assertEqual(self.b.upstream.accepted, 0)
+
+    async def test_silence_and_what_may_have_had_an_effect(self) -> None:
+        await self.assert_waits(self.request("POST / HTTP/1.1"))
+
+    async def test_silence_and_what_had_a_body(self) -> None:
+        await self.assert_waits(self.request("PUT / HTTP/1.1", "Content-Length: 1", body=b"x"))
+
+    async def test_silence_in_the_middle_of_an_answer(self) -> None:
+        visitor, upstream = await self.asked_a(self.request())
+        upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsome")
+        await visitor.read_until(b"some")
+        await self.fall_silent()
+        upstream.send(b"end")
+        self.assertEqual(await visitor.read(3), b"end")
+        self.assertEqual(self.b.upstream.accepted, 0)
+
+    async def test_all_fall_silent(self) -> None:
+        visitor, upstream = await self.asked_a(self.request())
+        self.b.tunnel.session.silent = True
+        await self.fall_silent()
+        upstream.send(ok(b"a"))
+        self.assertEqual((await read_answer(visitor))[1], b"a")
+        visitor.send(self.request())  # there is nobody better
+        await self.b.answers(b"b")
+        self.assertEqual((await read_answer(visitor))[1], b"b")
+
     async def test_during_load(self) -> None:
         """Nobody notices, of those whose request may be repeated."""
         answers: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from tests.system.http import fetch, listening
-from tests.system.processes import ClientProcess
+from tests.system.processes import ClientProcess, reactor
 from tests.system.whole import WholeTestCase
 
 
@@ -69,6 +70,24 @@ class SharingTests(WholeTestCase):
         # It comes back, and has its part again.
         await self.tunnel("a", "--share").start()
         self.assertEqual(Counter(await self.ask(4)), {"200 a": 2, "200 b": 2})
+
+    async def test_one_is_frozen(self) -> None:
+        """Nobody waits for it until a heartbeat finds out, which takes a minute."""
+        await self.start_server()
+        first, second = self.tunnel("a", "--share"), self.tunnel("b", "--share")
+        for client in (first, second):
+            await client.start()
+        self.assertEqual(Counter(await self.ask(4)), {"200 a": 2, "200 b": 2})
+        first.kill(signal.SIGSTOP)
+        start = reactor.seconds()
+        answers = await gatherResults([ensureDeferred(self.ask(5)) for _ in range(8)])
+        self.assertEqual(Counter(one for five in answers for one in five), {"200 b": 40})
+        self.assertEqual(await self.ask(4, method="POST", body=b"x"), ["200 b"] * 4)
+        self.assertLess(reactor.seconds() - start, 30)
+        first.kill(signal.SIGCONT)
+        while "200 a" not in await self.ask(2):
+            pass
+        self.assertNotIn("disconnected", [event["event"] for event in first.events])
 
     async def test_one_ends_in_order(self) -> None:
         await self.start_server()

@@ -24,6 +24,8 @@ from tests.tunnel.plane import Recorder
 class FakeLink:
     """A link as a session sees it, with the other end's mux behind it."""
 
+    reading_stopped = False
+
     def __init__(self) -> None:
         self.closed: tuple[int, str] | None = None
         self.carried: Mux | None = None

@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from inletspy.tunnel import contest
+from inletspy.tunnel import contest, session
 from inletspy.tunnel.session import Service
 from tests.peers import until
 from tests.tunnel.ends import Client
-from tests.tunnel.plane import DOMAIN, TOKEN, Plane, offer, stock_fields
+from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fields
 from tests.tunnel.websocket import handshake
 
 ALICES, BOBS = "ipy_alice_1", "ipy_bob_1"
@@ -195,6 +195,34 @@ class LeavingTests(SharingTestCase):
         again = await self.client("a")
         self.assertTrue(old.over)
         self.assertEqual(self.targets, {self.service(other), self.service(again)})
+
+    async def test_one_that_falls_silent(self) -> None:
+        """Others are preferred until it is heard again; nobody asks while it has no streams."""
+        self.patch(session, "_ANSWER_SECONDS", 0.05)
+        frozen, other = await self.client("a"), await self.client("b")
+        service, its = self.service(frozen), self.plane.session_of(frozen)
+        its.sweep()
+        self.assertFalse(its._asked)
+        stream = service.connect(Recorder(), "192.0.2.1:9")
+        its.sweep()
+        its.sweep()
+        await until(lambda: its.silent, "found silent")
+        route = self.plane.routes.names.get(HOST)
+        assert route is not None
+        for _ in range(3):
+            self.assertIs(route.choose(Service.load), self.service(other))
+        stream.abortConnection()
+        frozen.answer_pings()
+        its.sweep()
+        await until(lambda: not its.silent, "heard")
+        self.assertFalse(self.plane.session_of(other).silent)
+
+    async def test_one_alone_is_not_asked(self) -> None:
+        alone = await self.client("a", self.shop(share=False))
+        self.service(alone).connect(Recorder(), "192.0.2.1:9")
+        its = self.plane.session_of(alone)
+        its.sweep()
+        self.assertFalse(its._asked)
 
     async def test_a_session_that_lives(self) -> None:
         first = await self.client("a")
