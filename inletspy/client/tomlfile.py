@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,14 @@ MAX_SIZE: Final = 1 << 18
 _match_place = re.compile(
     r"(.*?) \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)", re.DOTALL
 ).fullmatch
+#: What a line's end may be inside of, or not: texts, comments, brackets.
+_find_parts = re.compile(
+    r'"""(?:[^\\]|\\.)*?"{3,5}|'
+    r"'''.*?'{3,5}|"
+    r'"(?:[^"\\]|\\.)*"|'
+    r"'[^']*'|#[^\n]*|[\[\]{}\n]",
+    re.DOTALL,
+).finditer
 #: How the parser begins to say that something is there twice.
 _TWICE: Final = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate")
 
@@ -139,32 +147,18 @@ class TomlFile:
         """The number of the line with the statement that brings a key in, from 1 on.
 
         The parser tells no places of values. But a key is in what is parsed of the
-        beginning of the file from its own line on, and a beginning that ends inside of a
-        statement is no TOML. For a key that is not there it is the line of its table.
+        beginning of the file from its own statement on. For a key that is not there it is
+        the line of its table.
         """
         while not _holds(self.content, keys):
             keys = keys[:-1]
         lines = [f"{line}\n" for line in self._text.split("\n")]
 
-        def parsed(count: int) -> dict[str, Any] | None:
-            try:
-                return tomllib.loads("".join(lines[:count]))
-            except (ValueError, RecursionError):
-                return None
+        def there(count: int) -> bool:
+            return _holds(tomllib.loads("".join(lines[:count])), keys)
 
-        without, with_it = 0, len(lines)
-        while True:
-            middle = (without + with_it) // 2
-            for count in chain(range(middle, without, -1), range(middle + 1, with_it)):
-                content = parsed(count)
-                if content is not None:
-                    break
-            else:
-                return without + 1
-            if _holds(content, keys):
-                with_it = count
-            else:
-                without = count
+        ends = [0, *_ends_of_statements(self._text), len(lines)]
+        return ends[bisect_left(ends, True, lo=1, key=there) - 1] + 1
 
     def _broken(self, message: str) -> str:
         """What the parser complains of, in one line with its place."""
@@ -186,3 +180,17 @@ def _holds(content: Any, keys: tuple[str, ...]) -> bool:
             return False
         content = content[key]
     return True
+
+
+def _ends_of_statements(text: str) -> Iterator[int]:
+    """Numbers of lines after each of which TOML that is known to be good may be cut."""
+    line = depth = 0
+    for match in _find_parts(text):
+        part = match[0]
+        line += part.count("\n")
+        if part in "[{":
+            depth += 1
+        elif part in "]}":
+            depth -= 1
+        elif part == "\n" and not depth:
+            yield line

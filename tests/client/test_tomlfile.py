@@ -46,7 +46,22 @@ x = 1
 '''
 
 NAMES = st.text("abcxyz", min_size=1, max_size=3)
-VALUES = st.sampled_from(("1", '"x"', "[\n1,\n\n2]", '"""\na = 1\n[b]\n"""', "'''\n'''"))
+VALUES = st.sampled_from(
+    (
+        '1 # [ "',
+        '"x[\\\\"',
+        '"\\" # {"',
+        "'\\'",
+        "[\n1, # ]\n\n2]",
+        "{a = ']'}",
+        '"""\na = 1\n[b]\n"""',
+        "'''\n'''",
+        '""""\n\\"""[\n"""""',
+        "''''\n\\'''''",
+        '""""""',
+        '"\u2028\x85"',
+    )
+)
 
 
 class LineTests(SynchronousTestCase):
@@ -94,6 +109,12 @@ class LineTests(SynchronousTestCase):
     def test_a_long_file(self) -> None:
         text = "".join(f'[services.s{n}]\nupstream = "h:{n}"\n' for n in range(1, 2000))
         self.assertEqual(TomlFile(text, "f").line("services", "s1500", "upstream"), 3000)
+
+    def test_a_long_statement(self) -> None:
+        for value in ("[\n" + '"10.0.0.1",\n' * 20_000 + "]", '"""' + "\n[x" * 80_000 + '"""'):
+            file = TomlFile(f"[t]\na = {value}\nb = 1\n", "f")
+            self.assertEqual(file.line("t", "a"), 2)
+            self.assertEqual(file.line("t", "b"), 3 + value.count("\n"))
 
 
 class FaultTests(SynchronousTestCase):
