@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from inletspy.policy.accounts import Accounts
     from inletspy.policy.tokens import Credential, Owner
+    from inletspy.policy.traffic import Traffic
     from inletspy.settings import Settings, StoredSetting
 
 __all__ = [
@@ -169,8 +170,23 @@ class ITunnels(Interface):
     def rows() -> list[dict[str, Any]]:
         """One JSON-ready object per live tunnel service, in the order they came."""
 
+    def away() -> list[dict[str, Any]]:
+        """The same for names and ports that are kept for owners whose client has gone.
+
+        Their `status` is `away`, and `held_until` says how long it stays so.
+        """
+
+    def traffic() -> Mapping[str, Traffic]:
+        """What passes through tunnels, also those that are away, by the `id` of their rows.
+
+        Of tunnels that this server does not run itself nothing is known.
+        """
+
     def close(id: str) -> bool:
-        """End the tunnel whose row has that `id`, and tell its client; False if none has."""
+        """End the tunnel whose row has that `id`, and tell its client; False if none has.
+
+        Of one that is away, the name is kept no longer.
+        """
 
     def subscribe(observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change of `rows()`; returns what ends that."""

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors", "policy.addresses", "policy.names", "policy.tokens"},
     "settings": {"errors", "policy.addresses", "policy.limits", "policy.names", "policy.tokens"},
-    "interfaces": {"errors", "policy.accounts", "policy.tokens", "settings"},
+    "interfaces": {"errors", "policy.accounts", "policy.tokens", "policy.traffic", "settings"},
     "answers": {"errors"},
     "assets": {"errors"},
     "files": {"answers", "assets", "errors"},

@@ -8,13 +8,12 @@ go to a new one. A full disk loses lines, not requests.
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime
 from typing import Final
 
 from twisted.logger import Logger
 
-from inletspy.policy.links import PARAMETER
+from inletspy.policy.links import without_secrets
 
 __all__ = ["AccessLog"]
 
@@ -22,10 +21,6 @@ _log = Logger()
 
 #: Lines that are kept while they can't be written, at most.
 _MAX_LINES: Final = 100_000
-
-#: What lets visitors in is no business of those who read the log.
-_SECRET: Final = f"{PARAMETER}=".encode()
-_hide_secrets = re.compile(rb"(?<=" + _SECRET + rb")[^&#]+").sub
 
 
 def _quoted(target: bytes) -> bytes:
@@ -87,15 +82,13 @@ class AccessLog:
             size: bytes of the answer that were sent, its head included.
             seconds: from its head to the answer's end.
         """
-        if _SECRET in target:
-            target = _hide_secrets(b"***", target)
         if len(self._lines) < _MAX_LINES:
             parts = (
                 self._stamp,
                 visitor,
                 host or b"-",
                 method,
-                _quoted(target),
+                _quoted(without_secrets(target)),
                 status,
                 size,
                 seconds * 1000,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from inletspy.edge.exchange import Exchange
     from inletspy.edge.login import Login
     from inletspy.edge.resource import EdgeSite
+    from inletspy.policy.traffic import Traffic
 
 __all__ = ["EdgeChannel"]
 
@@ -45,23 +46,6 @@ _STALL_SECONDS: Final = 300
 _MAX_KEPT: Final = 8192
 
 
-@implementer(IPushProducer)
-class _Reader:
-    """A channel's reading side, for a stream that takes uploads to hold up."""
-
-    def __init__(self, channel: EdgeChannel) -> None:
-        self._channel = channel
-
-    def pauseProducing(self) -> None:
-        self._channel.pause_reading()
-
-    def resumeProducing(self) -> None:
-        self._channel.resume_reading()
-
-    def stopProducing(self) -> None:
-        self._channel.abort()
-
-
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class EdgeChannel(Protocol):
     """One visitor's connection.
@@ -74,6 +58,7 @@ class EdgeChannel(Protocol):
         forwarding: what the resource keeps for this visitor's requests.
         trust: whether it is a trusted proxy, beside the setting that says so.
         owners: for whose visitor it was counted.
+        traffic: of the service that the present request is for, as far as that is known.
     """
 
     def __init__(self, site: EdgeSite) -> None:
@@ -85,6 +70,7 @@ class EdgeChannel(Protocol):
         self.forwarding: tuple[bytes, bytes] | None = None
         self.trust: tuple[object, bool] | None = None
         self.owners: set[str] = set()
+        self.traffic: Traffic | None = None
         self._counted = False
         self._connected = False
         self._buffer = b""
@@ -105,7 +91,8 @@ class EdgeChannel(Protocol):
         #: Whether the connection closes as soon as all is sent.
         self._leaving = False
         self._began = 0.0
-        self._sent = 0
+        #: Bytes of the present request, and of its answer, heads included.
+        self._received = self._sent = 0
 
     # -- the connection
 
@@ -236,7 +223,9 @@ class EdgeChannel(Protocol):
         self._request = request
         self._quiet = self._age = 0
         self._began = self.site.seconds()
+        self._received = end
         self._sent = 0
+        self.traffic = None
         if request.upgrade and self.site.takes_over(request):
             self._hand_over(raw)
             return False
@@ -263,6 +252,7 @@ class EdgeChannel(Protocol):
         except HeadError as error:
             self._refuse(error)
             return
+        self._received += size
         if self._exchange is not None and not self._discarding:
             self._exchange.body(data if size == len(data) else data[:size])
         if body.finished:
@@ -281,11 +271,6 @@ class EdgeChannel(Protocol):
             self._discarding = True
             self._quiet = self._age = 0
             self.resume_reading()
-
-    @property
-    def reader(self) -> IPushProducer:
-        """The producer of uploads, for the stream that takes them."""
-        return _Reader(self)
 
     def pause_reading(self) -> None:
         """Read no more for now."""
@@ -348,7 +333,7 @@ class EdgeChannel(Protocol):
                 self.abort()
                 return
         else:
-            self.site.count(error.status)
+            self.site.answers[error.status] += 1
         self._say_goodbye(pages.page_for_fault(error.status, str(error)))
 
     def _say_goodbye(self, page: pages.Page) -> None:
@@ -405,14 +390,19 @@ class EdgeChannel(Protocol):
             self._read_requests()
 
     def _record(self, status: int) -> None:
-        self.site.count(status)
-        request = self._request
-        log = self.site.access_log
-        if log is not None and request is not None:
-            who, seconds = self.address.encode(), self.site.seconds() - self._began
-            what = request.host, request.method, request.target
-            log.record(who, *what, status, self._sent, seconds)
-        if request is not None and len(request.target) + len(request.lines) > _MAX_KEPT:
+        site, request = self.site, self._request
+        site.answers[status] += 1
+        if request is None:
+            return
+        began, now = self._began, site.seconds()
+        method, target = request.method, request.target
+        log, traffic = site.access_log, self.traffic
+        who, received, sent = self.address.encode(), self._received, self._sent
+        if log is not None:
+            log.record(who, request.host, method, target, status, sent, now - began)
+        if traffic is not None:
+            traffic.note(now, began, method, target, status, received, sent, who)
+        if len(target) + len(request.lines) > _MAX_KEPT:
             self._request = None  # a connection that is idle holds little
 
     def splice(self, end: SpliceEnd) -> bytes:

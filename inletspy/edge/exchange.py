@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from inletspy.edge import pages
 from inletspy.errors import ClientAway, HeadError, ResetCode, StreamReset
-from inletspy.tunnel.splice import SpliceEnd, splice
+from inletspy.tunnel.metered import ServiceEnd, VisitorEnd
+from inletspy.tunnel.splice import splice
 from inletspy.wire.bodies import chunk
 from inletspy.wire.http1 import CHUNKED, CLOSE, NO_BODY, RequestHead, ResponseHead
 
@@ -37,6 +40,23 @@ _NOT_CONNECTED = (
     ResetCode.TIMEOUT,
     ResetCode.LIMIT,
 )
+
+
+@implementer(IPushProducer)
+class _Upload:
+    """What a visitor sends, for the stream that takes it to hold up."""
+
+    def __init__(self, channel: EdgeChannel) -> None:
+        self._channel = channel
+
+    def pauseProducing(self) -> None:
+        self._channel.pause_reading()
+
+    def resumeProducing(self) -> None:
+        self._channel.resume_reading()
+
+    def stopProducing(self) -> None:
+        self._channel.abort()
 
 
 class Exchange:
@@ -103,7 +123,7 @@ class Exchange:
         transport: Any = connection.transport
         if self.request.framing != NO_BODY:
             # A slow upstream slows its own visitor's upload, and nothing else.
-            transport.registerProducer(self._channel.reader, True)
+            transport.registerProducer(_Upload(self._channel), True)
         if self._channel.paused:
             transport.pauseProducing()
         connection.begin(self, self._head)
@@ -158,7 +178,8 @@ class Exchange:
         self.status = 101
         self._connection = None
         connection.transport.resumeProducing()  # type: ignore[union-attr]
-        visitor, upstream = SpliceEnd(), SpliceEnd()
+        traffic = self.pool.service.traffic
+        visitor, upstream = VisitorEnd(traffic), ServiceEnd(traffic)
         early = connection.splice(upstream)
         upstream.makeConnection(connection.transport)
         self._channel.write(head.forward() + early)

@@ -90,6 +90,8 @@ class HostProxyResource(Resource):
         if route is not None:
             service = route.target or route.choose(Service.load)
             if service is None:
+                if route.past is not None:
+                    channel.traffic = route.past.traffic
                 channel.answer_page(pages.CLIENT_AWAY)
                 return None
         else:
@@ -97,6 +99,7 @@ class HostProxyResource(Resource):
             if service is None:
                 channel.answer_page(pages.UNKNOWN_HOST)
                 return None
+        channel.traffic = service.traffic
         if not service.dialable:
             channel.answer_page(pages.NO_PORT)
             return None
@@ -143,6 +146,7 @@ class HostProxyResource(Resource):
         service = route.choose(Service.load, besides=(*tried, *others))
         if service is None:
             return None
+        channel.traffic = service.traffic
         pool = service.pool or self._new_pool(service)
         return pool, self._head(channel, request, pool)
 
@@ -263,6 +267,7 @@ class EdgeSite(Site):
     Attributes:
         control: the factory of the control plane where it shares this port, else None.
         control_path: the target that leads there.
+        answers: how many there were of each status.
     """
 
     protocol = EdgeChannel  # type: ignore[assignment]
@@ -338,10 +343,6 @@ class EdgeSite(Site):
     def control_protocol(self, addr: Any) -> Any:
         """The control plane's protocol for a connection that it takes over."""
         return self.control.buildProtocol(addr) if self.control is not None else None
-
-    def count(self, status: int) -> None:
-        """Count an answer."""
-        self.answers[status] += 1
 
     # -- what the composition root calls
 

@@ -16,16 +16,18 @@ from inletspy.errors import ClientAway, StreamReset
 from inletspy.policy.quotas import AddressQuota
 from inletspy.policy.routes import Route
 from inletspy.policy.sources import read_address
+from inletspy.tunnel.metered import ConnectionEnd, ServiceEnd
 from inletspy.tunnel.session import Service
-from inletspy.tunnel.splice import SpliceEnd, splice
+from inletspy.tunnel.splice import splice
 
 __all__ = ["PublicPorts"]
 
 
-class _Visitor(SpliceEnd):
+class _Visitor(ConnectionEnd):
     """A visitor's connection to a public port."""
 
     def __init__(self, service: Service, quota: AddressQuota) -> None:
+        super().__init__(service)
         self._service = service
         self._quota = quota
         self._address: str | None = None
@@ -49,12 +51,13 @@ class _Visitor(SpliceEnd):
             transport.abortConnection()
             return
         host = f"[{peer.host}]" if ":" in peer.host else peer.host
-        stream = SpliceEnd()
+        stream = ServiceEnd(self._service.traffic)
         try:
             self._service.connect(stream, f"{host}:{peer.port}")
         except (ClientAway, StreamReset):
             transport.abortConnection()
             return
+        self.begin(stream, peer.host)
         splice(self, stream)
 
     def connectionLost(self, reason: Any = None) -> None:

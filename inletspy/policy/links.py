@@ -14,13 +14,24 @@ import re
 import secrets
 from typing import Final
 
-__all__ = ["LONGEST_LINK", "PARAMETER", "link_end", "link_with", "new_link_token", "sign"]
+__all__ = [
+    "LONGEST_LINK",
+    "PARAMETER",
+    "link_end",
+    "link_with",
+    "new_link_token",
+    "sign",
+    "without_secrets",
+]
 
 #: The query parameter by which a link carries its token.
 PARAMETER: Final = "tunnel_token"
 #: How long a link may last, in seconds; a token can't be taken back by itself.
 LONGEST_LINK: Final = 90 * 86400
 _PURPOSE: Final = "inletspy share link"
+
+_PARAMETER: Final = f"{PARAMETER}=".encode()
+_hide = re.compile(rb"(?<=" + _PARAMETER + rb")[^&#]+").sub
 
 _match_token = re.compile(rb"1\.([0-9]{1,12})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{43})").fullmatch
 
@@ -61,6 +72,11 @@ def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> i
 def link_with(url: str, token: str) -> str:
     """The link that brings a token along to a public address."""
     return f"{url.rstrip('/')}/?{PARAMETER}={token}"
+
+
+def without_secrets(target: bytes) -> bytes:
+    """A request's target as those may see it who look at what visitors asked for."""
+    return _hide(b"***", target) if _PARAMETER in target else target
 
 
 def sign(key: str, purpose: str, *parts: str) -> str:

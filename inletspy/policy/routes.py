@@ -75,9 +75,10 @@ class Route(Generic[K, T]):
         targets: all of them, the one chosen longest ago first.
         until: when the lease ends that began with the last target's end, on the table's
             clock.
+        past: what is remembered of the last target while there is none; of no matter here.
     """
 
-    __slots__ = ("holder", "key", "target", "targets", "until")
+    __slots__ = ("holder", "key", "past", "target", "targets", "until")
 
     def __init__(self, key: K, holder: Holder | None, target: T) -> None:
         self.key: K = key
@@ -85,6 +86,7 @@ class Route(Generic[K, T]):
         self.target: T | None = target
         self.targets: tuple[T, ...] = (target,)
         self.until = 0.0
+        self.past: Any = None
 
     def lead_to(self, *targets: T) -> None:
         """Lead to these from now on."""
@@ -154,14 +156,13 @@ class Claims(Generic[K, T]):
                 raise Taken(route)
             route.lead_to(target, *route.targets)
             return route
-        if (
-            route is not None
-            and route.holder is not None
-            and not route.holder.may_become(holder)
-            and self._now() < route.until
-        ):
-            raise Taken(route)
-        new = self._routes[key] = Route(key, holder, target)
+        new = Route(key, holder, target)
+        if route is not None and route.holder is not None:
+            if route.holder.may_become(holder):
+                new.past = route.past
+            elif self._now() < route.until:
+                raise Taken(route)
+        self._routes[key] = new
         return new
 
     def release(self, key: K, target: T) -> bool:
@@ -182,10 +183,12 @@ class Claims(Generic[K, T]):
         if self.release(key, target):
             del self._routes[key]
 
-    def forget(self, key: K) -> None:
-        """Keep a key without targets for nobody any more."""
+    def forget(self, key: K, but_for: Holder | None = None) -> None:
+        """Keep a key without targets for nobody any more, or for `but_for` alone."""
         route = self._routes.get(key)
-        if route is not None and not route.targets:
+        if route is None or route.targets:
+            return
+        if but_for is None or route.holder is None or not route.holder.may_become(but_for):
             del self._routes[key]
 
     def kept_for(self, holder: Holder) -> K | None:
@@ -206,11 +209,19 @@ class Claims(Generic[K, T]):
         for route in away[: max(0, len(own) - most)]:
             del self._routes[route.key]
 
-    def expire(self) -> None:
-        """Forget the claims whose lease is over."""
+    def expire(self) -> bool:
+        """Forget the claims whose lease is over; whether there were any."""
         now = self._now()
-        for route in [r for r in self._routes.values() if not r.targets and r.until <= now]:
+        over = [r for r in self._routes.values() if not r.targets and r.until <= now]
+        for route in over:
             del self._routes[route.key]
+        return bool(over)
+
+    def kept(self) -> list[Route[K, T]]:
+        """The claims without targets that are kept for somebody."""
+        now = self._now()
+        routes = self._routes.values()
+        return [r for r in routes if not r.targets and r.holder is not None and now < r.until]
 
     def __iter__(self) -> Iterator[Route[K, T]]:
         return iter(tuple(self._routes.values()))
@@ -245,8 +256,12 @@ class RouteTable(Generic[T]):
         """Who takes requests for names that nobody serves."""
         return self._catch_all[0] if self._catch_all else None
 
-    def expire(self) -> None:
-        """Forget the claims whose lease is over."""
-        self.names.expire()
-        self.ports.expire()
-        self.private.expire()
+    @property
+    def claims(self) -> tuple[Claims[Any, T], ...]:
+        """All of them, by kind."""
+        return self.names, self.ports, self.private
+
+    def expire(self) -> bool:
+        """Forget the claims whose lease is over; whether there were any."""
+        over = [claims.expire() for claims in self.claims]
+        return any(over)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
@@ -22,8 +23,9 @@ from inletspy.errors import Code, OverLimit, Refused
 from inletspy.interfaces import IAccounts, ISettings, ISnapshot, ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.addresses import UpstreamAddress
-from inletspy.policy.routes import RouteTable
+from inletspy.policy.routes import Claims, Route, RouteTable
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy
+from inletspy.policy.traffic import Traffic
 from inletspy.policy.usage import Usages
 from inletspy.policy.visits import VisitRule
 from inletspy.settings import Settings
@@ -233,6 +235,11 @@ class Admission:
                 if service.id == id and service.public_url:
                     self._close(session, service)
                     return True
+        for claims, route in self._kept():
+            if route.past.row["id"] == id:
+                claims.forget(route.key)
+                self._observers.tell()
+                return True
         return False
 
     def _close(self, session: Session, service: Service) -> None:
@@ -284,6 +291,12 @@ class Admission:
             session.end(Refused(Code.QUOTA, why, retry=True))
         for session in list(self.sessions.values()):
             session.drain(why)
+        self._observers.tell()
+
+    def drain(self, session: Session, why: str) -> None:
+        """Let the streams of one session run out, and open no new ones."""
+        session.drain(why)
+        self._observers.tell()
 
     def _all(self) -> list[Session]:
         """Also those that are not admitted yet: what was decided for them may not hold."""
@@ -329,7 +342,8 @@ class Admission:
 
     def sweep(self) -> None:
         """Forget what is over; called every so often, see `services`."""
-        self._routes.expire()
+        if self._routes.expire():
+            self._observers.tell()
         self._usages.expire()
         for session in list(self.sessions.values()):
             try:
@@ -349,6 +363,35 @@ class Admission:
             for service in session.services.values()
             if service.public_url  # granted already
         ]
+
+    def away(self) -> list[dict[str, Any]]:
+        """See `inletspy.interfaces.ITunnels`."""
+        return [
+            {
+                **route.past.row,
+                "status": "away",
+                "held_until": datetime.fromtimestamp(route.until, UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
+            }
+            for _, route in self._kept()
+        ]
+
+    def _kept(self) -> Iterator[tuple[Claims[Any, Service], Route[Any, Service]]]:
+        """The names and ports that are kept for owners whose client has gone."""
+        for claims in self._routes.claims:
+            for route in claims.kept():
+                if route.past is not None:
+                    yield claims, route
+
+    def traffic(self) -> dict[str, Traffic]:
+        """See `inletspy.interfaces.ITunnels`."""
+        of_live = {
+            service.id: service.traffic
+            for session in self.sessions.values()
+            for service in session.services.values()
+        }
+        return {route.past.row["id"]: route.past.traffic for _, route in self._kept()} | of_live
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """See `inletspy.interfaces.ITunnels`."""

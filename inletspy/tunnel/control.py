@@ -338,7 +338,7 @@ class ControlPlane:
         elif kind == "share":
             self._share(session, ShareWish.read(message))
         elif kind == "goaway":
-            session.drain("as the client asked")
+            self.admission.drain(session, "as the client asked")
         elif kind == "hello":
             raise ProtocolViolation("a second hello")
         # What later versions say is none of this one's business.

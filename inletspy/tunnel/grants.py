@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.error import CannotListenError
 
@@ -18,7 +18,7 @@ from inletspy.interfaces import IAccounts, ISettings
 from inletspy.policy import names
 from inletspy.policy.ownership import NameRules
 from inletspy.policy.private import PRIVATE, PrivateName
-from inletspy.policy.routes import Route, RouteTable, Taken
+from inletspy.policy.routes import Claims, Route, RouteTable, Taken
 from inletspy.policy.tokens import Credential, Owner
 from inletspy.tunnel.contest import Contest, joining_hint
 from inletspy.tunnel.session import Service, Session
@@ -73,7 +73,7 @@ class Grants:
         self._contest = Contest(self.release_all)
 
     async def grant(self, service: Service, proof: Callable[[Session], bool]) -> None:
-        """Give a service its name or port.
+        """Give a service its name or port, and what was counted under it before.
 
         Args:
             service: gets `public_url` and what goes with it.
@@ -88,6 +88,19 @@ class Grants:
             await self._grant_port(service, proof)
         else:
             await self._grant_name(service, proof)
+        claims, key = self._claim_of(service)
+        route = claims.get(key)
+        if route is not None and route.past is not None:
+            service.resume(route.past)
+            route.past = None
+
+    def _claim_of(self, service: Service) -> tuple[Claims[Any, Service], Any]:
+        """By what a service is reached, and the claims that this is among."""
+        if service.private is not None:
+            return self._routes.private, service.private
+        if service.port:
+            return self._routes.ports, service.port
+        return self._routes.names, service.hostname
 
     def objection(self, service: Service) -> Refused | None:
         """Why a service may keep its name or port no longer; None if it may."""
@@ -113,14 +126,15 @@ class Grants:
         usage = service.session.usage
         if usage is not None:
             usage.services.discard(service)
-        if service.private is not None:
-            self._routes.private.release(service.private, service)
-        elif service.port:
-            if self._routes.ports.release(service.port, service):
+        past = service.cease()
+        claims, key = self._claim_of(service)
+        if claims.release(key, service):
+            route = claims.get(key)
+            if route is not None and service.public_url:
+                route.past = past
+            if service.port:
                 self._ports.close(service.port)
-        else:
-            self._routes.names.release(service.hostname, service)
-            self._routes.remove_catch_all(service)
+        self._routes.remove_catch_all(service)
         if service.pool is not None:
             service.pool.close()
 
@@ -153,7 +167,7 @@ class Grants:
             session.usage.take_name()
         if rules.user_of(hostname) == session.owner.name:
             # It may be kept for somebody since before it became this user's.
-            self._routes.names.forget(hostname)
+            self._routes.names.forget(hostname, but_for=service.holder)
         await self._contest.claim(self._routes.names, hostname, service, proof)
         service.public_url = self._address.http_url(hostname)
         if session.mux_speaks_inlets and not wanted and session.owner.is_shared:

@@ -20,9 +20,10 @@ from inletspy.policy.names import check_label
 from inletspy.policy.private import PrivateName
 from inletspy.policy.routes import RouteTable
 from inletspy.policy.sources import source_of
+from inletspy.tunnel.metered import ConnectionEnd, ServiceEnd
 from inletspy.tunnel.serverlink import ServerLink
 from inletspy.tunnel.session import Service, Session
-from inletspy.tunnel.splice import SpliceEnd, splice
+from inletspy.tunnel.splice import splice
 from inletspy.wire.mux import MuxStream
 
 __all__ = ["PrivateServices"]
@@ -41,7 +42,7 @@ _REASONS: Final = {
 }
 
 
-class _NearEnd(SpliceEnd):
+class _NearEnd(ConnectionEnd):
     """The stream of the client that connects."""
 
     def cut(self, reason: Failure) -> None:
@@ -120,19 +121,21 @@ class PrivateServices:
             raise StreamReset(ResetCode.CANCELLED, "the server is going away")
         route = self._routes.private.get(reached)
         service = route.choose(Service.load) if route is not None else None
-        far = SpliceEnd()
         try:
             if service is None:
                 raise ClientAway
+            far = ServiceEnd(service.traffic)
+            near = _NearEnd(service)
             # Whoever got hold of a share token must not keep out the owner's visitors.
             usage = (session if session.credential.share_token else service.session).usage
             if usage is not None and usage.take_connection():
                 raise StreamReset(ResetCode.LIMIT, _REASONS[ResetCode.LIMIT])
-            service.connect(far, self._source_of(session))
+            source = self._source_of(session)
+            service.connect(far, source)
         except ClientAway:
             reason = f"the client that serves {reached.name} is away"
             raise StreamReset(ResetCode.UNREACHABLE, reason) from None
-        near = _NearEnd()
+        near.begin(far, source.rpartition(":")[0].strip("[]"))
         session.take_stream(carried, near, reached.name)
         splice(near, far)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,7 @@ from inletspy.policy.private import PrivateName
 from inletspy.policy.quotas import Rate
 from inletspy.policy.routes import Holder
 from inletspy.policy.tokens import Credential, Owner
+from inletspy.policy.traffic import Traffic
 from inletspy.policy.usage import Usage
 from inletspy.policy.visits import VisitRule
 from inletspy.tunnel.link import Link
@@ -34,13 +36,26 @@ from inletspy.wire.frames import NativeMux
 from inletspy.wire.mux import MuxStream
 from inletspy.wire.remotedialer import RemoteDialerMux
 
-__all__ = ["Service", "Session"]
+__all__ = ["Past", "Service", "Session"]
 
 #: How long others are preferred to a service whose upstream was out of reach, in seconds.
 _AVOIDED_SECONDS: Final = 5.0
 #: How long a client has to show that it lives, where others could take its place.
 _ANSWER_SECONDS: Final = 2.0
 _OUT_OF_REACH: Final = (ResetCode.REFUSED, ResetCode.UNREACHABLE, ResetCode.TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is remembered of a service while its name or port is kept for its owner.
+
+    Attributes:
+        row: what the status API had of it.
+        traffic: what passed through it.
+    """
+
+    row: dict[str, Any]
+    traffic: Traffic
 
 
 @implementer(IUpstream)
@@ -63,6 +78,7 @@ class Service:
         rule: who may visit it; None for everybody.
         visitors: what the edge remembers of visitors whom it let in; the edge's own.
         streams: how many it has at the moment.
+        traffic: what passes through it.
     """
 
     def __init__(
@@ -86,6 +102,7 @@ class Service:
         self.rule: VisitRule | None = None
         self.visitors: set[bytes] = set()
         self.streams = 0
+        self.traffic = Traffic(self._active)
         self._avoided_until = 0.0
 
     @property
@@ -136,10 +153,23 @@ class Service:
         if isinstance(reason.value, StreamReset) and reason.value.code in _OUT_OF_REACH:
             self._avoided_until = self.session.seconds() + _AVOIDED_SECONDS
 
+    def resume(self, past: Past) -> None:
+        """Go on counting where the one before it left off, under the same name or port."""
+        self.traffic = past.traffic
+        self.traffic.active = self._active
+
+    def cease(self) -> Past:
+        """It is over; gives what may be remembered of it."""
+        self.traffic.rest()
+        return Past(self.row(), self.traffic)
+
     @property
     def under_way(self) -> int:
         """Requests and connections of visitors that it has at the moment."""
         return self.streams - (self.pool.idle if self.pool is not None else 0)
+
+    def _active(self) -> int:
+        return self.under_way
 
     @property
     def away(self) -> bool:

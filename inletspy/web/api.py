@@ -5,21 +5,23 @@ Each answers for the owner of the token only, or for everybody's to an admin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from inletspy.answers import Problem
+from inletspy.answers import InvalidRequest, Problem
 from inletspy.errors import NotThere
 from inletspy.interfaces import ISettings, ITunnels
 from inletspy.web.access import seen_by
 from inletspy.web.calls import Asked, Call
-from inletspy.web.rows import shown
 from inletspy.web.schemas import array, named, record, text
+from inletspy.web.traffic import with_figures
 
 __all__ = ["ConfigurationCalls", "ServerUrl", "TunnelCalls"]
 
 #: The control address for clients where no setting names one; may be empty.
 ServerUrl = Callable[[], str]
+
+_AWAY: Final = "`true` for those, too, whose name is kept while their client is away."
 
 
 class ConfigurationCalls:
@@ -71,8 +73,9 @@ class ConfigurationCalls:
 class TunnelCalls:
     """`/api/tunnels`: the caller's tunnels, seen and closed."""
 
-    def __init__(self, tunnels: ITunnels) -> None:
+    def __init__(self, tunnels: ITunnels, now: Callable[[], float]) -> None:
         self._tunnels = tunnels
+        self._now = now
 
     def calls(self) -> list[Call]:
         """The calls."""
@@ -80,11 +83,11 @@ class TunnelCalls:
             Call(
                 "GET",
                 "/api/tunnels",
-                self.list,
+                self.all,
                 "The caller's tunnels",
                 record({"tunnels": array(named("Tunnel"))}),
                 scopes=("status",),
-                query={"client_id": "Those of exactly this client only."},
+                query={"client_id": "Those of exactly this client only.", "away": _AWAY},
             ),
             Call(
                 "GET",
@@ -93,39 +96,55 @@ class TunnelCalls:
                 "One tunnel",
                 named("Tunnel"),
                 scopes=("status",),
+                query={"away": _AWAY},
             ),
             Call(
                 "DELETE",
                 "/api/tunnels/{id}",
                 self.close,
-                "Close a tunnel, which ends what visitors do with it; its client is told",
+                "Close a tunnel, which ends what visitors do with it; its client is told. Of one "
+                "that is away, the name is kept no longer",
                 record({"id": text("Of the tunnel that was.")}),
                 scopes=("connect",),
                 or_admin=True,
             ),
         ]
 
-    def list(self, asked: Asked) -> dict[str, Any]:
+    def all(self, asked: Asked) -> dict[str, Any]:
         """The caller's rows (all for an admin), of exactly this client if one is named."""
-        rows = seen_by(asked.caller, self._tunnels.rows())
+        rows = seen_by(asked.caller, self._rows(away=_wants_away(asked)))
         client_id = asked.parameters.get("client_id")
         if client_id is not None:
             rows = [row for row in rows if row["client_id"] == client_id]
-        return {"tunnels": shown(rows, owners=asked.caller.sees_all)}
+        return {"tunnels": self._shown(asked, rows)}
 
     def one(self, asked: Asked) -> dict[str, Any]:
         """The row of that id."""
-        (row,) = shown([self._row(asked)], owners=asked.caller.sees_all)
+        (row,) = self._shown(asked, [self._row(asked, away=_wants_away(asked))])
         return row
 
     def close(self, asked: Asked) -> dict[str, Any]:
         """End the tunnel of that id."""
-        id = self._row(asked)["id"]
+        id = self._row(asked, away=True)["id"]
         self._tunnels.close(id)
         return {"id": id}
 
-    def _row(self, asked: Asked) -> Mapping[str, Any]:
-        for row in seen_by(asked.caller, self._tunnels.rows()):
+    def _shown(self, asked: Asked, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        traffic = self._tunnels.traffic()
+        return with_figures(rows, traffic, self._now(), owners=asked.caller.sees_all)
+
+    def _rows(self, *, away: bool) -> list[dict[str, Any]]:
+        return self._tunnels.rows() + (self._tunnels.away() if away else [])
+
+    def _row(self, asked: Asked, *, away: bool) -> Mapping[str, Any]:
+        for row in seen_by(asked.caller, self._rows(away=away)):
             if row["id"] == asked.parameters["id"]:
                 return row
         raise NotThere
+
+
+def _wants_away(asked: Asked) -> bool:
+    away = asked.parameters.get("away", "false")
+    if away not in ("true", "false"):
+        raise InvalidRequest("away must be true or false")
+    return away == "true"

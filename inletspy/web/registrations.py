@@ -25,6 +25,7 @@ from inletspy.interfaces import ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import SHARED
+from inletspy.policy.traffic import Traffic
 from inletspy.web.rows import timestamp
 from inletspy.web.schemas import record, text
 
@@ -180,6 +181,14 @@ class Registrations:
         live = self._live.rows()
         running = {(row["owner"], row["client_id"], row["upstream"]) for row in live}
         return live + [row for key, row in self._rows.items() if key not in running]
+
+    def away(self) -> list[dict[str, Any]]:
+        """Names and ports that are kept; see `ITunnels`."""
+        return self._live.away()
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        """What passes through the tunnels of this server; see `ITunnels`."""
+        return self._live.traffic()
 
     def subscribe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """Call `observer()` after every change of `rows()`; returns what ends that."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from inletspy.web.schemas import record, text
+from inletspy.web.schemas import named, record, text
 
 __all__ = ["TUNNEL", "of_owner", "shown", "timestamp"]
 
@@ -28,7 +28,7 @@ TUNNEL: Final = record(
         "upstream": text("The service behind it, as its client calls it."),
         "client_id": text("Which client serves it."),
         "connected_at": text("Since when, in UTC.", format="date-time"),
-        "status": {"enum": ["active", "draining"]},
+        "status": {"enum": ["active", "draining", "away"]},
     },
     {
         "protocol": {"enum": ["http", "tcp"]},
@@ -36,6 +36,14 @@ TUNNEL: Final = record(
         "wire": {"enum": ["inletspy.v1", "inlets"]},
         "shared": {"type": "boolean", "description": "Whether others may have its name, too."},
         "private": {"const": True, "description": "There if visitors can't reach it."},
+        "held_until": text(
+            "There if it is away: until then its name is kept for its owner.", format="date-time"
+        ),
+        "traffic": {
+            **named("Traffic"),
+            "description": "What passes through it. Not at `/status`, nor where this server does "
+            "not run the tunnel.",
+        },
         "owner": text("Whose it is; for the scope `admin` only."),
     },
 )

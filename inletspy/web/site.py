@@ -27,6 +27,7 @@ from inletspy.web.registrations import Registrations
 from inletspy.web.rows import TUNNEL
 from inletspy.web.sessions import SESSION, SessionCalls
 from inletspy.web.status import Health, RegistrationCalls, StatusCalls
+from inletspy.web.traffic import PASSAGE, TRAFFIC, TrafficCalls
 
 if TYPE_CHECKING:
     from twisted.web.resource import Resource
@@ -37,6 +38,8 @@ __all__ = ["StatusSite", "status_site"]
 SCHEMAS: Final = {
     "Session": SESSION,
     "Tunnel": TUNNEL,
+    "Traffic": TRAFFIC,
+    "Request": PASSAGE,
     "Token": TOKEN,
     "User": USER,
     "Name": NAME,
@@ -74,7 +77,8 @@ def status_site(
         *StatusCalls(tunnels, settings, health, access).calls(),
         *RegistrationCalls(tunnels, accounts).calls(),
         *ConfigurationCalls(settings, server_url).calls(),
-        *TunnelCalls(tunnels).calls(),
+        *TunnelCalls(tunnels, clock.seconds).calls(),
+        *TrafficCalls(tunnels).calls(),
         *AccountCalls(accounts, settings, clock.seconds).calls(),
         *SettingCalls(settings).calls(),
     ]

@@ -24,6 +24,7 @@ from inletspy.interfaces import IAccounts, IStoredSettings, ITunnels
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.signins import SignIns
 from inletspy.policy.tokens import SHARED, Credential, Owner, token_digest
+from inletspy.policy.traffic import Traffic
 from inletspy.settings import Settings
 from inletspy.web.access import Authenticate
 from inletspy.web.channel import StatusChannel
@@ -144,10 +145,18 @@ class StubTunnels:
 
     def __init__(self) -> None:
         self.live: list[dict[str, Any]] = []
+        self.kept: list[dict[str, Any]] = []
+        self.passing: dict[str, Traffic] = {}
         self.observers: list[Callable[[], None]] = []
 
     def rows(self) -> list[dict[str, Any]]:
         return list(self.live)
+
+    def away(self) -> list[dict[str, Any]]:
+        return list(self.kept)
+
+    def traffic(self) -> dict[str, Traffic]:
+        return self.passing
 
     def close(self, id: str) -> bool:
         kept = [row for row in self.live if row["id"] != id]

@@ -23,6 +23,7 @@ TRIALS: Final[dict[tuple[str, str], tuple[Any, set[int]]]] = {
     ("GET", "/api/tunnels"): (None, {200}),
     ("GET", "/api/tunnels/{id}"): (None, {404}),
     ("DELETE", "/api/tunnels/{id}"): (None, {404}),
+    ("GET", "/api/tunnels/{id}/requests"): (None, {404}),
     ("GET", "/api/tokens"): (None, {200}),
     ("POST", "/api/tokens"): ({"user": "alice"}, {403}),
     ("GET", "/api/tokens/{prefix}"): (None, {404}),
@@ -63,6 +64,7 @@ class IsolationTests(StoredTestCase):
         tunnels = (await self.data("GET", "/api/tunnels", token=self.tokens["alice"]))["tunnels"]
         self.assertEqual(len(tunnels), 2)
         self.ids: dict[str, list[str]] = {
+            "/api/tunnels/{id}/requests": [row["id"] for row in tunnels],
             "/api/tunnels/{id}": [row["id"] for row in tunnels],
             "/tunnels/{client_id}": [row["client_id"] for row in tunnels],
             "/api/tokens/{prefix}": [self.tokens["alice"][:12]],
@@ -70,6 +72,10 @@ class IsolationTests(StoredTestCase):
             "/api/names/{name}": ["shop", "shop.tunnel.example.com", "SHOP"],
             "/api/config/{key}": ["tunnels_enabled", "inlets_shared_token"],
         }
+
+    def places(self, path: str) -> list[str]:
+        """Where alice's things are, of which a call's path has one."""
+        return [re.sub("{.*}", id, path) for id in self.ids[path]]
 
     async def world(self) -> Any:
         """All there is, as an admin sees it."""
@@ -101,13 +107,12 @@ class IsolationTests(StoredTestCase):
             for (method, path), (body, expected) in TRIALS.items():
                 if "who" in name:
                     expected = expected | {403}
-                prefix, brace, _ = path.partition("{")
                 queries = ["", "?client_id=alice-1"] if path == "/api/tunnels" else [""]
                 queries += ["?user=alice"] if path in ("/api/tokens", "/api/names") else []
-                ends = self.ids[path] if brace else queries
-                for end in ends:
-                    answer = await self.ask(method, prefix + end, body, token)
-                    with self.subTest(who=name, method=method, path=prefix + end):
+                queries = [path + query for query in queries]
+                for where in self.places(path) if "{" in path else queries:
+                    answer = await self.ask(method, where, body, token)
+                    with self.subTest(who=name, method=method, path=where):
                         self.assertIn(answer.status, expected)
                         if answer.status == 200 and not path.endswith("openapi.json"):
                             self.assertNotIn(b"alice", answer.body)
@@ -119,24 +124,24 @@ class IsolationTests(StoredTestCase):
 
     async def test_what_is_another_s_is_answered_as_what_is_not_there(self) -> None:
         token = self.tokens["bob"]
-        for path, ids in self.ids.items():
+        for path in self.ids:
             for method in ("GET", "DELETE"):
-                prefix = path.partition("{")[0]
-                missing = await self.ask(method, f"{prefix}ipy_12345678", token=token)
-                for id in ids:
-                    answer = await self.ask(method, prefix + id, token=token)
-                    with self.subTest(method=method, path=prefix + id):
+                nowhere = re.sub("{.*}", "ipy_12345678", path)
+                missing = await self.ask(method, nowhere, token=token)
+                for where in self.places(path):
+                    answer = await self.ask(method, where, token=token)
+                    with self.subTest(method=method, path=where):
                         self.assertEqual(_without_date(answer.raw), _without_date(missing.raw))
 
     async def test_the_owner_can_do_all_of_it(self) -> None:
         """Else the tests above would show nothing."""
         token = self.tokens["alice"]
-        for path, ids in self.ids.items():
+        for path in self.ids:
             if path in ("/tunnels/{client_id}", "/api/users/{name}", "/api/config/{key}"):
                 continue
-            prefix = path.partition("{")[0]
-            for method in ("GET", "DELETE") if path != "/api/tokens/{prefix}" else ("GET",):
-                answer = await self.ask(method, prefix + ids[-1], token=token)
+            only_seen = path == "/api/tokens/{prefix}" or path.endswith("/requests")
+            for method in ("GET",) if only_seen else ("GET", "DELETE"):
+                answer = await self.ask(method, self.places(path)[-1], token=token)
                 self.assertEqual(answer.status, 200, f"{method} {path}")
         prefix = self.tokens["alice"][:12]
         self.assertEqual(
