@@ -32,17 +32,21 @@ function copyOld(text) {
     return done;
 }
 
+async function given(text) {
+    return typeof text === "function" ? text() : text;
+}
+
 /**
  * A button that copies, and says so for a moment.
  *
- * @param {string|function} text to copy, or gives it.
+ * @param {string|function} text to copy, or gives it, at once or as a promise.
  * @param {object} options `label`: what is copied, for those who listen; `small`: a sign
- *     in place of a word.
+ *     in place of a word; `word`: another word than "Copy".
  */
-export function copyButton(text, { label = "Copy", small = false } = {}) {
+export function copyButton(text, { label = "Copy", small = false, word = "Copy" } = {}) {
     const states = small
         ? { ready: icon("copy"), done: icon("done"), failed: icon("close") }
-        : { ready: "Copy", done: "Copied", failed: "Can't copy" };
+        : { ready: word, done: "Copied", failed: "Can't copy" };
     const spans = Object.fromEntries(
         Object.entries(states).map(([name, shown]) => [
             name,
@@ -57,7 +61,7 @@ export function copyButton(text, { label = "Copy", small = false } = {}) {
     };
     const click = async (event) => {
         event.stopPropagation();
-        const done = await copy(typeof text === "function" ? text() : text);
+        const done = await given(text).then(copy, () => false);
         show(done ? "done" : "failed");
         announce(done ? "Copied" : "It could not be copied");
         clearTimeout(timer);

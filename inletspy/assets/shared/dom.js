@@ -9,6 +9,11 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Addresses that a link may lead to; strangers' tunnels could name any. */
 const SAFE_LINK = /^(?:https?:\/\/|#|\/(?!\/)|blob:)/i;
 
+/** A zero is shown; what is there only under a condition that does not hold is not. */
+function isShown(child) {
+    return child !== null && child !== undefined && child !== false && child !== "";
+}
+
 function fill(element, properties, children) {
     for (const [name, value] of Object.entries(properties ?? {})) {
         if (value === null || value === undefined || value === false) continue;
@@ -24,7 +29,7 @@ function fill(element, properties, children) {
             element.setAttribute(name, value === true ? "" : value);
         }
     }
-    element.append(...children.flat(Infinity).filter((child) => child ?? false));
+    element.append(...children.flat(Infinity).filter(isShown));
     return element;
 }
 

@@ -67,6 +67,17 @@ export class List {
         return this.#items;
     }
 
+    /** Give all rows another height, in pixels; what is read stays in sight. */
+    set height(height) {
+        if (height === this.#height) return;
+        const first = this.element.scrollTop / this.#height;
+        this.#height = height;
+        this.#all.style.height = `${this.#items.length * height}px`;
+        this.element.scrollTop = first * height;
+        for (const row of this.#rows.values()) row.element.style.height = `${height}px`;
+        this.#draw();
+    }
+
     /** The item that is selected, or null. */
     get selected() {
         const place = this.#places.get(this.#selected);
