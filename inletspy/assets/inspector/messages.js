@@ -1,0 +1,125 @@
+/* The messages of a WebSocket, or the events of a stream, in order and as they come. */
+
+import { h, setText } from "../shared/dom.js";
+import { bytes, count, cut, visible } from "../shared/format.js";
+import { List } from "../shared/list.js";
+import { bodyView } from "./body.js";
+
+const HEIGHT = 28;
+const LONGEST = 300;
+/** How near to the end of the list counts as being there, in pixels. */
+const AT_END = 4;
+
+/** The panel with the messages of one request. */
+export class Messages {
+    #all = [];
+    #known = new Set();
+    #list;
+    #sum = h("span", { class: "faint" });
+    #chosen = h("div", { class: "chosen" });
+    #from = "";
+    #shown = null;
+
+    element;
+
+    constructor() {
+        this.#list = new List({
+            label: "Messages, in order",
+            height: HEIGHT,
+            key: (message) => message.n,
+            row,
+            onSelect: (message) => this.#show(message),
+        });
+        const choices = [
+            ["", "All"],
+            ["visitor", "From visitor"],
+            ["upstream", "From service"],
+        ].map(([from, text]) => {
+            const click = () => {
+                this.#from = from;
+                for (const each of choices) each.setAttribute("aria-pressed", each === button);
+                this.#draw();
+            };
+            const properties = { type: "button", "aria-pressed": String(from === ""), on: { click } };
+            const button = h("button", properties, text);
+            return button;
+        });
+        this.element = h(
+            "div",
+            { class: "messages" },
+            h(
+                "div",
+                { class: "row" },
+                h("span", { class: "choice", role: "group", "aria-label": "Messages shown" }, choices),
+                this.#sum,
+            ),
+            this.#list.element,
+            this.#chosen,
+        );
+        this.#draw();
+    }
+
+    /** Take in messages; those that are known stay. */
+    add(messages) {
+        const fresh = messages.filter((message) => !this.#known.has(message.n));
+        if (fresh.length === 0) return;
+        for (const message of fresh) this.#known.add(message.n);
+        this.#all = [...this.#all, ...fresh].sort((a, b) => a.n - b.n);
+        this.#draw();
+    }
+
+    /** How many there are. */
+    get size() {
+        return this.#all.length;
+    }
+
+    #draw() {
+        const { element } = this.#list;
+        const rest = element.scrollHeight - element.scrollTop - element.clientHeight;
+        const shown = this.#from ? this.#all.filter(({ from }) => from === this.#from) : this.#all;
+        this.#list.items = shown;
+        // Who is at the end stays there; who reads further up keeps the place.
+        if (rest <= AT_END) element.scrollTop = element.scrollHeight;
+        const text = shown.length === this.#all.length ? "" : `${count(shown.length)} of `;
+        const sum = `${text}${count(this.#all.length)} ${this.#all.length === 1 ? "message" : "messages"}`;
+        setText(this.#sum, this.#all.length ? sum : "No messages yet");
+        element.classList.toggle("without", shown.length === 0);
+    }
+
+    #show(message) {
+        if (message === this.#shown) return;
+        this.#shown = message;
+        if (message === null) return this.#chosen.replaceChildren();
+        const isJson = message.type !== "binary" && /^\s*[[{"]/.test(message.text ?? "");
+        const type = message.size === 0 ? "empty" : isJson ? "json" : "text";
+        const kept = message.captured ?? keptOf(message);
+        const body = { ...message, captured: kept, type: message.base64 ? "binary" : type };
+        this.#chosen.replaceChildren(bodyView(body, { title: `Message ${message.n}` }));
+    }
+}
+
+function keptOf({ text, base64 }) {
+    if (base64) return Math.floor((base64.length * 3) / 4);
+    return new TextEncoder().encode(text ?? "").length;
+}
+
+function row() {
+    const way = h("span", { class: "way", "aria-hidden": "true" });
+    const said = h("span", { class: "unseen" });
+    const time = h("span", { class: "time faint" });
+    const type = h("span", { class: "type faint" });
+    const text = h("span", { class: "text mono foreign" });
+    const size = h("span", { class: "size faint" });
+    const element = h("div", { class: "message" }, way, said, time, type, text, size);
+    const update = (message) => {
+        const isUp = message.from === "visitor";
+        element.dataset.from = message.from;
+        setText(way, isUp ? "↑" : "↓");
+        setText(said, isUp ? "from the visitor" : "from the service");
+        setText(time, `+${(message.time_ms / 1000).toFixed(3)} s`);
+        setText(type, message.type === "text" ? "" : message.type);
+        setText(text, visible(cut(message.text ?? "", LONGEST)));
+        setText(size, bytes(message.size));
+    };
+    return { element, update };
+}

@@ -1,0 +1,128 @@
+/* The requests that the page knows: their summaries in order, and which of them a filter
+ * lets through. Knows the API, and nothing of what is shown.
+ */
+
+import { call } from "../shared/api.js";
+import { statusClass } from "../shared/format.js";
+
+/** Summaries asked for at once: few at first, for something to see. */
+const FIRST = 200;
+const MORE = 2000;
+
+/** All summaries, kept in step with the client. */
+export class Requests {
+    #byId = new Map();
+    #ordered = [];
+    #changedWhileLoading = null;
+    #loads = 0;
+
+    /** Whether all there are have been loaded once. */
+    complete = false;
+
+    /** Called after each change. */
+    onChange = () => {};
+
+    /** All, the newest first. */
+    get all() {
+        return this.#ordered;
+    }
+
+    /** One by its id; undefined for what is not kept any more. */
+    get(id) {
+        return this.#byId.get(id);
+    }
+
+    /** Those that were sent again from the request with that id, oldest first. */
+    replaysOf(id) {
+        return this.#ordered.filter((each) => each.replay_of === id).reverse();
+    }
+
+    /** Take in new and changed ones. */
+    update(summaries) {
+        for (const each of summaries) {
+            this.#byId.set(each.id, each);
+            this.#changedWhileLoading?.add(each.id);
+        }
+        this.#sort();
+    }
+
+    /**
+     * Load all from the client. What it has no more goes, once that is certain.
+     *
+     * @throws {ApiError} the client does not answer, or not to this page.
+     */
+    async load() {
+        const load = (this.#loads += 1);
+        const changed = (this.#changedWhileLoading = new Set());
+        const found = new Set();
+        let before = null;
+        for (;;) {
+            const limit = before === null ? FIRST : MORE;
+            const query = new URLSearchParams({ limit });
+            if (before !== null) query.set("before", before);
+            const { requests } = await call("GET", `/api/requests?${query}`);
+            if (load !== this.#loads) return;
+            for (const each of requests) {
+                found.add(each.id);
+                if (!changed.has(each.id)) this.#byId.set(each.id, each);
+            }
+            this.#sort();
+            if (requests.length < limit) break;
+            before = requests.at(-1).n;
+        }
+        for (const id of [...this.#byId.keys()]) {
+            if (!found.has(id) && !changed.has(id)) this.#byId.delete(id);
+        }
+        this.#changedWhileLoading = null;
+        this.complete = true;
+        this.#sort();
+    }
+
+    #sort() {
+        this.#ordered = [...this.#byId.values()].sort((a, b) => b.n - a.n);
+        this.onChange();
+    }
+}
+
+/** A filter that lets everything through. */
+export const EVERYTHING = Object.freeze({
+    text: "",
+    method: "",
+    status: "",
+    path: "",
+    slower: 0,
+    pinned: false,
+});
+
+/** Whether a filter lets less than everything through. */
+export function narrows(filter) {
+    return Object.keys(EVERYTHING).some((name) => filter[name] !== EVERYTHING[name]);
+}
+
+/** A function that tells whether a filter lets a summary through. */
+export function passes(filter) {
+    const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
+    const path = filter.path.toLowerCase();
+    return (request) =>
+        (!filter.method || request.method === filter.method) &&
+        (!filter.status || outcome(request) === filter.status) &&
+        (!path || request.path.toLowerCase().includes(path)) &&
+        (!filter.slower || (request.duration_ms ?? 0) > filter.slower) &&
+        (!filter.pinned || request.pinned) &&
+        (words.length === 0 || contains(request, words));
+}
+
+/** How a request ended, as one filters by it: a class of status, "failed" or "open". */
+export function outcome(request) {
+    if (request.failure || request.state === "failed") return "failed";
+    if (request.status === null) return "open";
+    return statusClass(request.status);
+}
+
+/** What of a summary is searched. */
+function contains(request, words) {
+    const { method, path, host, status, kind, service, content_type, visitor, failure } = request;
+    const parts = [method, path, host, status, kind, service, content_type, visitor];
+    const text = [...parts, failure?.title].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+}
