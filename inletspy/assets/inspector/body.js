@@ -19,7 +19,7 @@ const LONGEST_TREE = 4_000_000;
 /**
  * A body, with the ways there are to look at it.
  *
- * @param {object} body {size, captured, cut, type, text or base64}.
+ * @param {object} body {size, captured, cut, type, text or base64, content_encoding, decoded}.
  * @param {object} options `title`; `contentType`; `form`: pairs; `source`: the address that
  *     serves it, for images and for saving.
  */
@@ -38,7 +38,7 @@ export function bodyView(body, { title = "Body", contentType = "", form = [], so
         place.replaceChildren(element);
         tools.replaceChildren(...actions);
     };
-    const about = [body.type === "empty" ? null : bytes(body.size), contentType || null];
+    const about = [bytes(body.size), contentType || null, codingOf(body)];
     const element = h(
         "section",
         { class: "part body", "aria-label": title },
@@ -65,6 +65,11 @@ export function bodyView(body, { title = "Body", contentType = "", form = [], so
     return element;
 }
 
+function codingOf({ content_encoding: coding, decoded, content_size: size }) {
+    if (!coding) return null;
+    return decoded ? `${coding}, ${bytes(size)} unpacked` : `${coding}, which is not unpacked here`;
+}
+
 function save(source, title) {
     return h(
         "a",
@@ -74,7 +79,10 @@ function save(source, title) {
 }
 
 function cutNotice({ captured, size }) {
-    const text = `Cut: the first ${bytes(captured)} of ${bytes(size)} were kept.`;
+    const text =
+        captured < size
+            ? `Cut: the first ${bytes(captured)} of ${bytes(size)} were kept.`
+            : "Cut: the end is missing.";
     return h("p", { class: "notice warn" }, text);
 }
 

@@ -113,8 +113,8 @@ export class Detail {
     }
 
     /** Take in messages that came by the stream of events. */
-    takeMessages({ id, request, messages }) {
-        if ((id ?? request) !== this.id) return;
+    takeMessages({ request, messages }) {
+        if (request !== this.id) return;
         this.#messageList().add(messages);
         this.#nameMessages();
     }
@@ -262,7 +262,10 @@ export class Detail {
             this.element.replaceChildren(this.#head.element, this.#problem);
         }
         if (!this.#details) return;
-        if (this.#details.messages) this.#messageList().add(this.#details.messages);
+        if (this.#details.messages) {
+            this.#messageList().add(this.#details.messages);
+            this.#messageList().note(this.#details.messages_note);
+        }
         this.#drawTabs();
         for (const panel of Object.values(this.#panels)) panel.update();
     }
@@ -323,13 +326,15 @@ export class Detail {
             const side = this.#details[name];
             const { state, failure } = this.#request;
             const { text, base64, ...body } = side?.body ?? {};
-            const now = JSON.stringify([{ ...side, body }, state === "open", failure?.title]);
+            const { unreadable } = this.#details;
+            const now = JSON.stringify([{ ...side, body }, state === "open", failure?.title, unreadable]);
             if (now === drawn) return;
             drawn = now;
             const { id } = this;
             place.replaceChildren(
                 sidePanel(name, side, {
                     id,
+                    unreadable,
                     reveal: async (which, part, at) => (await this.#fetch(id, true))[which][part][at][1],
                     missing: state === "open" ? "No answer yet." : "There was no answer.",
                 }),

@@ -70,13 +70,19 @@ export function editAndReplay(details, masked, send) {
             body.element,
         ),
         actions: [closeButton(), submitButton("Send")],
-        submit: () =>
-            send({
+        submit: () => {
+            const content = body.value();
+            // What is typed here is not compressed.
+            const isLeftOut = (name) => content && name.toLowerCase() === "content-encoding";
+            return send({
                 method: method.value.trim(),
                 path: path.value.trim(),
-                headers: [...rows.children].map((row) => row.pair()).filter(([name]) => name),
-                body: body.value(),
-            }),
+                headers: [...rows.children]
+                    .map((row) => row.pair())
+                    .filter(([name]) => name && !isLeftOut(name)),
+                body: content,
+            });
+        },
     });
 }
 
@@ -169,9 +175,11 @@ function bodyField(body) {
         text,
         hint && h("p", { class: body.cut ? "notice warn" : "hint" }, foreign(hint)),
     );
+    // What is not touched goes as it was sent: compressed, and byte by byte.
     const value = () => {
-        if (isBinary && text.value === "") return { base64: body.base64 };
-        return { text: text.value === asShown ? original : text.value };
+        const isSame = text.value === asShown;
+        if (isSame && (isBinary || !body.cut)) return undefined;
+        return { text: isSame ? original : text.value };
     };
     return { element, value };
 }

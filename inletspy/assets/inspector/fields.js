@@ -11,20 +11,23 @@ const MOST = 200;
  * A table of pairs; null if there are none.
  *
  * @param {string} label what they are, for those who listen.
- * @param {Array} pairs [name, value], or a form's file: [name, {filename, …}].
+ * @param {Array} pairs [name, value], or a form's file: {name, filename, content_type, size}.
  * @param {object} options `masked`: names whose values are hidden; `reveal(place)`: gives
  *     the value at a place, as a promise.
  */
 export function fields(label, pairs, { masked = [], reveal } = {}) {
     if (pairs.length === 0) return null;
     const hidden = new Set(masked.map((name) => name.toLowerCase()));
-    const row = ([name, value], place) =>
-        h(
+    const row = (pair, place) => {
+        const [name, value] = Array.isArray(pair) ? pair : [pair.name, pair];
+        const isHidden = hidden.has(name.toLowerCase());
+        return h(
             "tr",
             {},
             h("th", { scope: "row" }, long(name, 120)),
-            h("td", {}, hidden.has(name.toLowerCase()) ? secret(name, place, reveal) : shown(value)),
+            h("td", {}, isHidden ? secret(name, place, reveal) : shown(value)),
         );
+    };
     const body = h("tbody", {}, pairs.slice(0, MOST).map(row));
     const table = h("table", { class: "fields mono", "aria-label": label }, body);
     if (pairs.length <= MOST) return table;

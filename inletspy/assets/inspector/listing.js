@@ -1,12 +1,12 @@
 /* The list of requests, with what searches and filters it. */
 
-import { call } from "../shared/api.js";
+import { ApiError, call } from "../shared/api.js";
 import { ask } from "../shared/dialog.js";
 import { announce, h, setText } from "../shared/dom.js";
 import { bytes, count } from "../shared/format.js";
 import { icon } from "../shared/icons.js";
 import { List } from "../shared/list.js";
-import { EVERYTHING, narrows, passes } from "./requests.js";
+import { containing, EVERYTHING, narrows, passes, queryOf } from "./requests.js";
 import { row } from "./row.js";
 
 /** Heights of a row, in pixels: on one line, or on two where there is no room for one. */
@@ -33,6 +33,10 @@ const SLOWER = [
     [3000, "> 3 s"],
     [10_000, "> 10 s"],
 ];
+/** Waits before the client is asked for what contains a text: for the next letter, and
+ * for the next request. In milliseconds. */
+const TYPING = 250;
+const COMING = 1500;
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /** The pane with all requests. */
@@ -42,6 +46,9 @@ export class Listing {
     #list;
     #controls = {};
     #methods = new Set(METHODS);
+    #found = new Set();
+    #searchedTo = 0;
+    #due = 0;
     #counted = h("span", { class: "counted" });
     #kept = h("span", { class: "faint kept" });
     #none = h("p", { class: "none-found" });
@@ -73,6 +80,7 @@ export class Listing {
         new ResizeObserver(() => this.#fit()).observe(element);
         this.#reset = button("Show all", () => this.reset(), "button quiet");
         this.#har = h("a", { class: "button quiet", download: "requests.har" }, "HAR");
+        this.#har.setAttribute("href", "/api/har");
         this.#har.title = "Save what is listed as an HTTP archive";
         this.#clear = button("Clear", () => this.#askToClear(), "button quiet");
         this.element = h(
@@ -111,8 +119,10 @@ export class Listing {
     /** Show the requests as they are now. */
     refresh() {
         const all = this.#requests.all;
-        const shown = narrows(this.#filter) ? all.filter(passes(this.#filter)) : all;
+        const filter = this.#filter;
+        const shown = narrows(filter) ? all.filter(passes(filter, this.#found)) : all;
         this.#list.items = shown;
+        if (filter.text && all[0]?.n !== this.#searchedTo) this.#searchSoon(COMING);
         this.#fillMethods(all);
         const some = shown.length === all.length;
         setText(
@@ -209,13 +219,33 @@ export class Listing {
             slower: Number(slower.value),
             pinned: pinned.checked,
         };
-        const query = new URLSearchParams();
-        for (const [name, key] of Object.entries(PARAMETERS)) {
-            if (this.#filter[name]) query.set(key, this.#filter[name]);
-        }
-        this.#har.setAttribute("href", `/api/har?${query}`);
+        this.#har.setAttribute("href", `/api/har?${queryOf(this.#filter)}`);
+        this.#found = new Set();
+        clearTimeout(this.#due);
+        this.#due = 0;
+        if (this.#filter.text) this.#searchSoon(TYPING);
         this.refresh();
         announce(`${count(this.#list.items.length)} requests listed`);
+    }
+
+    #searchSoon(wait) {
+        this.#due ||= setTimeout(() => this.#searchDeep(), wait);
+    }
+
+    /** Find what has the text in a head or a body. */
+    async #searchDeep() {
+        const { text } = this.#filter;
+        this.#searchedTo = this.#requests.all[0]?.n;
+        try {
+            const found = await containing(text);
+            if (text !== this.#filter.text) return;
+            this.#found = found;
+        } catch (problem) {
+            if (!(problem instanceof ApiError)) throw problem;
+            // What the page knows by itself is found still.
+        }
+        this.#due = 0;
+        this.refresh();
     }
 
     /** The methods that there are, the common ones first. */
@@ -252,16 +282,6 @@ export class Listing {
         });
     }
 }
-
-/** The filter's fields to the parameters of the API. */
-const PARAMETERS = {
-    text: "q",
-    method: "method",
-    status: "status",
-    path: "path",
-    slower: "slower_than",
-    pinned: "pinned",
-};
 
 function columns() {
     const names = ["Status", "Method", "Path", "", "Duration", "Size", "Time"];

@@ -27,7 +27,6 @@ class Inspector {
     #away = awayNotice("The tunnel’s client");
     #panes;
     #services = [];
-    #memory = {};
 
     constructor() {
         this.#bar = bar(this.#state.element, showHelp);
@@ -116,7 +115,6 @@ class Inspector {
             hello: (data) => this.#hello(data),
             requests: (data) => this.#requests.update(data.requests),
             messages: (data) => this.#detail.takeMessages(data),
-            cleared: () => this.#reload(),
         };
         this.#live = new Live(`/api/events${query}`, events, () => this.#tell());
     }
@@ -150,10 +148,9 @@ class Inspector {
     }
 
     async #loadServices() {
-        const { services, capture } = await call("GET", "/api/services");
-        this.#showServices(services);
-        this.#memory = capture ?? {};
-        this.#listing.showMemory(this.#memory.memory_used, this.#memory.memory_limit);
+        const about = await call("GET", "/api/services");
+        this.#showServices(about.services);
+        this.#listing.showMemory(about.memory_used, about.memory_limit);
     }
 
     #showServices(services) {

@@ -4,6 +4,7 @@ import { h, setText } from "../shared/dom.js";
 import { bytes, count, cut, visible } from "../shared/format.js";
 import { List } from "../shared/list.js";
 import { bodyView } from "./body.js";
+import { fromBase64 } from "./hex.js";
 
 const HEIGHT = 28;
 const LONGEST = 300;
@@ -17,6 +18,7 @@ export class Messages {
     #list;
     #sum = h("span", { class: "faint" });
     #chosen = h("div", { class: "chosen" });
+    #note = h("p", { class: "notice warn", hidden: true });
     #from = "";
     #shown = null;
 
@@ -53,6 +55,7 @@ export class Messages {
                 h("span", { class: "choice", role: "group", "aria-label": "Messages shown" }, choices),
                 this.#sum,
             ),
+            this.#note,
             this.#list.element,
             this.#chosen,
         );
@@ -66,6 +69,12 @@ export class Messages {
         for (const message of fresh) this.#known.add(message.n);
         this.#all = [...this.#all, ...fresh].sort((a, b) => a.n - b.n);
         this.#draw();
+    }
+
+    /** Say what could not be read of them, if anything. */
+    note(text) {
+        setText(this.#note, text ? visible(cut(text, 400)) : "");
+        this.#note.hidden = !text;
     }
 
     /** How many there are. */
@@ -89,18 +98,29 @@ export class Messages {
     #show(message) {
         if (message === this.#shown) return;
         this.#shown = message;
-        if (message === null) return this.#chosen.replaceChildren();
+        if (message === null) {
+            this.#chosen.replaceChildren();
+            return;
+        }
         const isJson = message.type !== "binary" && /^\s*[[{"]/.test(message.text ?? "");
         const type = message.size === 0 ? "empty" : isJson ? "json" : "text";
         const kept = message.captured ?? keptOf(message);
         const body = { ...message, captured: kept, type: message.base64 ? "binary" : type };
-        this.#chosen.replaceChildren(bodyView(body, { title: `Message ${message.n}` }));
+        const about = [message.event && `event ${message.event}`, message.id && `id ${message.id}`];
+        about.push(message.code && `code ${message.code}`, message.note);
+        const contentType = about.filter(Boolean).join(" · ");
+        this.#chosen.replaceChildren(bodyView(body, { title: `Message ${message.n}`, contentType }));
     }
 }
 
 function keptOf({ text, base64 }) {
     if (base64) return Math.floor((base64.length * 3) / 4);
     return new TextEncoder().encode(text ?? "").length;
+}
+
+function inHex(base64) {
+    const start = fromBase64(base64.slice(0, 64));
+    return [...start].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }
 
 function row() {
@@ -117,8 +137,9 @@ function row() {
         setText(way, isUp ? "↑" : "↓");
         setText(said, isUp ? "from the visitor" : "from the service");
         setText(time, `+${(message.time_ms / 1000).toFixed(3)} s`);
-        setText(type, message.type === "text" ? "" : message.type);
-        setText(text, visible(cut(message.text ?? "", LONGEST)));
+        const kind = message.event ?? (message.type === "text" || message.type === "event" ? "" : message.type);
+        setText(type, visible(cut(kind, 20)));
+        setText(text, message.base64 ? inHex(message.base64) : visible(cut(message.text ?? "", LONGEST)));
         setText(size, bytes(message.size));
     };
     return { element, update };

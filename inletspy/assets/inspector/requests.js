@@ -7,7 +7,7 @@ import { statusClass } from "../shared/format.js";
 
 /** Summaries asked for at once: few at first, for something to see. */
 const FIRST = 200;
-const MORE = 2000;
+const MORE = 1000;
 
 /** All summaries, kept in step with the client. */
 export class Requests {
@@ -60,14 +60,14 @@ export class Requests {
             const limit = before === null ? FIRST : MORE;
             const query = new URLSearchParams({ limit });
             if (before !== null) query.set("before", before);
-            const { requests } = await call("GET", `/api/requests?${query}`);
+            const { requests, more } = await call("GET", `/api/requests?${query}`);
             if (load !== this.#loads) return;
             for (const each of requests) {
                 found.add(each.id);
                 if (!changed.has(each.id)) this.#byId.set(each.id, each);
             }
             this.#sort();
-            if (requests.length < limit) break;
+            if (!more || requests.length === 0) break;
             before = requests.at(-1).n;
         }
         for (const id of [...this.#byId.keys()]) {
@@ -99,8 +99,33 @@ export function narrows(filter) {
     return Object.keys(EVERYTHING).some((name) => filter[name] !== EVERYTHING[name]);
 }
 
-/** A function that tells whether a filter lets a summary through. */
-export function passes(filter) {
+/** Ids of those in whose heads or bodies a text stands, which the client alone knows. */
+export async function containing(text) {
+    const query = new URLSearchParams({ q: text, limit: MORE });
+    const { requests } = await call("GET", `/api/requests?${query}`);
+    return new Set(requests.map((each) => each.id));
+}
+
+/** The query of the API for a filter. */
+export function queryOf({ text, method, status, path, slower, pinned }) {
+    const query = new URLSearchParams();
+    if (text) query.set("q", text);
+    if (method) query.set("method", method);
+    if (status === "failed" || status === "open") query.set("state", status);
+    else if (status) query.set("status", status);
+    if (path) query.set("path", path);
+    if (slower) query.set("slower_than", slower);
+    if (pinned) query.set("pinned", "true");
+    return query;
+}
+
+/**
+ * A function that tells whether a filter lets a summary through.
+ *
+ * @param {object} filter as `EVERYTHING` has it.
+ * @param {Set} found ids of those that have the text somewhere else than in the summary.
+ */
+export function passes(filter, found = new Set()) {
     const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
     const path = filter.path.toLowerCase();
     return (request) =>
@@ -109,7 +134,7 @@ export function passes(filter) {
         (!path || request.path.toLowerCase().includes(path)) &&
         (!filter.slower || (request.duration_ms ?? 0) > filter.slower) &&
         (!filter.pinned || request.pinned) &&
-        (words.length === 0 || contains(request, words));
+        (words.length === 0 || contains(request, words) || found.has(request.id));
 }
 
 /** How a request ended, as one filters by it: a class of status, "failed" or "open". */

@@ -1,7 +1,7 @@
 /* One side of a request: what was asked, or what was answered. */
 
 import { h, foreign } from "../shared/dom.js";
-import { bodyView } from "./body.js";
+import { bodyView, textView } from "./body.js";
 import { fields } from "./fields.js";
 
 /**
@@ -10,10 +10,11 @@ import { fields } from "./fields.js";
  * @param {string} name "request" or "response".
  * @param {object} side what the API tells of it; null if there is none.
  * @param {object} options `id`: of the request; `reveal(name, part, place)`: the value of a
- *     masked field, as a promise; `missing`: what is said in place of a side.
+ *     masked field, as a promise; `missing`: what is said in place of a side;
+ *     `unreadable`: the beginning of what came in its place and is not HTTP.
  */
-export function sidePanel(name, side, { id, reveal, missing }) {
-    if (!side) return h("p", { class: "faint nothing" }, missing);
+export function sidePanel(name, side, { id, reveal, missing, unreadable }) {
+    if (!side) return absent(missing, unreadable);
     const contentType = value(side.headers, "content-type");
     const source = `/api/requests/${encodeURIComponent(id)}/body?side=${name}`;
     const empty = side.body.type === "empty" || side.body.size === 0;
@@ -37,6 +38,22 @@ export function sidePanel(name, side, { id, reveal, missing }) {
             h("p", { class: "first-line mono" }, foreign(side.line, { most: 600 })),
             headers,
             side.trailers?.length > 0 && [h("h3", {}, "Trailers"), fields("Trailers", side.trailers)],
+        ),
+    );
+}
+
+function absent(missing, unreadable) {
+    const text = h("p", { class: "faint nothing" }, missing);
+    if (!unreadable) return text;
+    return h(
+        "div",
+        { class: "side" },
+        text,
+        h(
+            "section",
+            { class: "part", "aria-label": "What came" },
+            h("header", {}, h("h3", {}, "What came, and could not be read")),
+            textView(unreadable),
         ),
     );
 }
