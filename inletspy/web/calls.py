@@ -8,6 +8,7 @@ answers that take time. Knows nothing of what a call does.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -38,6 +39,9 @@ _log = Logger()
 ANSWER_SECONDS: Final = 15.0
 #: How long a browser may remember the answer to a preflight, in seconds.
 _PREFLIGHT_SECONDS: Final = 600
+#: Calls that take time which one owner may have under way: they stand in one line at the
+#: database, before what takes tokens away.
+_MAX_UNDER_WAY: Final = 16
 #: When to ask again for what the database has to do with.
 _RETRY_SECONDS: Final = 5
 
@@ -121,7 +125,7 @@ class Call:
 
 def tree(calls: Iterable[Call], access: Access, clock: IReactorTime) -> Resource:
     """The resources that answer these calls, and nothing else."""
-    root = _Branch(access, clock)
+    root = _Branch(access, clock, Counter())
     for call in calls:
         branch = root
         for segment in call.segments:
@@ -135,11 +139,13 @@ def tree(calls: Iterable[Call], access: Access, clock: IReactorTime) -> Resource
 class _Branch(Resource):
     """One place in the tree, with the calls that there are at it, if any."""
 
-    def __init__(self, access: Access, clock: IReactorTime) -> None:
+    def __init__(self, access: Access, clock: IReactorTime, under_way: Counter[str | None]) -> None:
         super().__init__()
         self.calls: dict[bytes, Call] = {}
         self._access = access
         self._clock = clock
+        #: Calls that take time and are not done yet, by owner; None for admins and strangers.
+        self._under_way = under_way
         #: What follows where the next segment is a parameter.
         self._any: _Branch | None = None
 
@@ -147,11 +153,11 @@ class _Branch(Resource):
         """The branch at a segment of a call's path, which is made if it is not there."""
         if segment.startswith("{"):
             if self._any is None:
-                self._any = _Branch(self._access, self._clock)
+                self._any = self._another()
             return self._any
         name = segment.encode("ascii")
         if name not in self.children:
-            self.putChild(name, _Branch(self._access, self._clock))
+            self.putChild(name, self._another())
         branch = self.children[name]
         assert isinstance(branch, _Branch)
         return branch
@@ -160,7 +166,10 @@ class _Branch(Resource):
         """Where a parameter leads; whatever is not in the tree is not found."""
         if path and self._any is not None:
             return self._any
-        return _Branch(self._access, self._clock)
+        return self._another()
+
+    def _another(self) -> _Branch:
+        return _Branch(self._access, self._clock, self._under_way)
 
     def render(self, request: Request) -> int:
         """Answer the request, now or later."""
@@ -197,10 +206,23 @@ class _Branch(Resource):
                 request, *call.scopes, or_admin=call.or_admin, signed_in=call.by_cookie
             )
         asked = Asked(request, _parameters(call, request), _body(call, request), caller)
+        who = caller.owner.name if caller is not None and not caller.sees_all else None
+        if who is not None and self._under_way[who] >= _MAX_UNDER_WAY:
+            detail = f"{_MAX_UNDER_WAY} calls of yours are still under way"
+            raise Problem(429, "Too many calls", detail, {"Retry-After": "1"})
         answer = call.run(asked)
         if isinstance(answer, Awaitable):
-            return _finished_later(call, answer)
+            return self._finished_later(call, answer, who)
         return _finished(call, answer)
+
+    async def _finished_later(self, call: Call, answer: Awaitable[Any], who: str | None) -> Answer:
+        self._under_way[who] += 1
+        try:
+            return _finished(call, await answer)
+        finally:
+            self._under_way[who] -= 1
+            if not self._under_way[who]:
+                del self._under_way[who]
 
 
 def _parameters(call: Call, request: Request) -> dict[str, str]:
@@ -246,10 +268,6 @@ def _body(call: Call, request: Request) -> dict[str, Any]:
 
 def _media_type(value: bytes) -> bytes:
     return value.partition(b";")[0].strip().lower()
-
-
-async def _finished_later(call: Call, answer: Awaitable[Any]) -> Answer:
-    return _finished(call, await answer)
 
 
 def _finished(call: Call, given: Any) -> Answer:

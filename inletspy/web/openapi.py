@@ -125,7 +125,7 @@ def _responses(call: Call) -> dict[str, Any]:
         problems[403] = (
             "The token lacks a scope, or may not do this; a page of another origin asks."
         )
-        problems[429] = "Too many wrong tokens came from this address."
+        problems[429] = "Too many wrong tokens came from this address, or too many calls at once."
     if "{" in call.path and call.enveloped:
         problems[404] = "There is none, or it is somebody else's."
     problems.update(call.errors)

@@ -13,7 +13,15 @@ from twisted.trial.unittest import TestCase
 
 from inletspy.errors import Conflict, DatabaseUnavailable, NotThere, UsageError
 from inletspy.web.calls import ANSWER_SECONDS
-from tests.web.support import ADMIN_TOKEN, Answer, StatusPort, Wire, bearer
+from tests.web.support import (
+    ADMIN_TOKEN,
+    ALICE_TOKEN,
+    READ_ONLY_TOKEN,
+    Answer,
+    StatusPort,
+    Wire,
+    bearer,
+)
 
 REQUEST = f"GET /api/users HTTP/1.1\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n".encode()
 HEALTH = b"GET /health HTTP/1.1\r\n\r\n"
@@ -121,6 +129,23 @@ class PendingTests(TestCase):
         self.table.users = lambda name=None: succeed([])  # type: ignore[method-assign]
         _, wire = self.begin()
         self.assertEqual(Answer(wire.value()).json["data"], {"users": []})
+
+    def test_so_many_of_one_owner_at_once(self) -> None:
+        """Else whoever asks often enough would hold up what takes the token away."""
+        begun = [self.begin(self.request_of(ALICE_TOKEN))[0] for _ in range(16)]
+        begun[0].connectionLost(Failure(ConnectionDone()))  # what it asked for goes on
+        answer = Answer(self.begin(self.request_of(ALICE_TOKEN))[1].value())
+        self.assertEqual((answer.status, answer.headers["Retry-After"]), (429, "1"))
+        for token, count in ((READ_ONLY_TOKEN, 1), (ADMIN_TOKEN, 17)):
+            for _ in range(count):
+                _, wire = self.begin(self.request_of(token))
+                self.assertEqual(wire.value(), b"")
+        self.table.asked[0].callback([])
+        _, wire = self.begin(self.request_of(ALICE_TOKEN))
+        self.assertEqual(wire.value(), b"")
+
+    def request_of(self, token: str) -> bytes:
+        return REQUEST.replace(ADMIN_TOKEN.encode(), token.encode())
 
 
 class MethodTests(TestCase):
