@@ -25,6 +25,7 @@ __all__ = [
     "default_data_dir",
     "is_development",
     "read_token_file",
+    "runs",
 ]
 
 DEFAULT_DOMAIN: Final = "tunnel.localhost"
@@ -59,6 +60,17 @@ def read_token_file(path: Path) -> str:
     if not is_token(token):
         raise UsageError(f"the token in {path} must be printable ASCII without spaces")
     return token
+
+
+def runs(pid: int) -> bool:
+    """Whether the server that had this number when it wrote `server.json` may still run."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def _text(text: str) -> str:

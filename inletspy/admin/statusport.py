@@ -22,7 +22,7 @@ from twisted.internet import error as twisted_errors
 from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
 
-from inletspy.config import ServerConfig, read_token_file
+from inletspy.config import ServerConfig, read_token_file, runs
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.tokens import is_token
 
@@ -186,14 +186,15 @@ def _data_dir(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path
 
 def _announced(folder: Path) -> str:
     """Where the server with this data directory says that its status port is."""
+    none = InletspyError(
+        f"no server runs with the data directory {folder}; start one (twistd inletspy), or name"
+        " it by --data-dir or --status-url"
+    )
     try:
         server = json.loads((folder / "server.json").read_bytes())
-        host, port = str(server["host"]), int(server["status_port"])
+        host, port, pid = str(server["host"]), int(server["status_port"]), int(server["pid"])
     except FileNotFoundError:
-        raise InletspyError(
-            f"no server runs with the data directory {folder}; start one (twistd inletspy), or name"
-            " it by --data-dir or --status-url"
-        ) from None
+        raise none from None
     except OSError as error:
         raise InletspyError(
             f"can't read {folder / 'server.json'}: {error.strerror}; name the server with"
@@ -201,6 +202,8 @@ def _announced(folder: Path) -> str:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise InletspyError(f"{folder / 'server.json'} is damaged: restart the server") from None
+    if not runs(pid):  # it was killed: whoever has its port by now gets no token
+        raise none
     if not port:
         raise InletspyError("the server has its status port elsewhere: name it with --status-url")
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

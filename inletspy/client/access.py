@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from inletspy.client.tomlfile import Form, TomlFile
-from inletspy.config import default_data_dir, read_token_file
+from inletspy.config import default_data_dir, read_token_file, runs
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import is_token
@@ -190,23 +190,13 @@ def _on_this_machine(environ: Mapping[str, str]) -> tuple[str, Path]:
         raise ServerUnreachable(_NO_SERVER) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"can't make sense of {folder / 'server.json'}: {error!r}") from error
-    if not port or not _runs(pid):
+    if not port or not runs(pid):
         raise ServerUnreachable(_NO_SERVER)
     if host in ("", "0.0.0.0", "::"):
         host = "127.0.0.1"
     if ":" in host:
         host = f"[{host}]"
     return f"ws://{host}:{port}", folder
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
 
 
 def check_token(token: str) -> str:

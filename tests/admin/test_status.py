@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,7 @@ class StatusTestCase(TestCase):
         return Deferred.fromCoroutine(self.begin())
 
     def announce(self, **changes: Any) -> None:
-        content = {"host": "127.0.0.1", "status_port": self.port, **changes}
+        content = {"host": "127.0.0.1", "status_port": self.port, "pid": os.getpid(), **changes}
         (self.folder / "server.json").write_text(json.dumps(content))
 
     def command(self, *words: str, **environ: str) -> Program:
@@ -161,6 +163,13 @@ class RefusalTests(StatusTestCase):
         (self.folder / "server.json").write_text("{")
         await self.refused(1, "is damaged")
         (self.folder / "server.json").unlink()
+        await self.refused(1, "no server runs with the data directory")
+
+    async def test_one_that_was_killed(self) -> None:
+        """Somebody else may have its port by now."""
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.announce(pid=ended.pid)
         await self.refused(1, "no server runs with the data directory")
 
     async def test_tokens(self) -> None:
