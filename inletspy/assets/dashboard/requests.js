@@ -10,9 +10,9 @@ const MOST = 200;
 
 const COLUMNS = [
     { name: "time", title: "Time" },
-    { name: "method", title: "Method" },
-    { name: "path", title: "Path" },
-    { name: "status", title: "Status" },
+    { name: "method", title: "Method", http: true },
+    { name: "path", title: "Path", http: true },
+    { name: "status", title: "Status", http: true },
     { name: "took", title: "Took", number: true },
     { name: "in", title: "In", number: true },
     { name: "out", title: "Out", number: true },
@@ -20,10 +20,10 @@ const COLUMNS = [
 ];
 
 /**
- * The panel of a tunnel's requests.
+ * The panel of a tunnel's requests, or of its connections where it knows no requests.
  *
  * @param {string} id of the tunnel.
- * @param {boolean} http whether there can be any.
+ * @param {boolean} http whether they are requests.
  * @returns {{element, add: function(Array), load: function()}} `add` takes new ones; `load`
  *     asks for all, after a gap.
  */
@@ -33,17 +33,19 @@ export function requestsPanel(id, http) {
     let only = false; // those that failed
     let paused = null; // what was there when it was paused
 
+    const columns = COLUMNS.filter((column) => http || !column.http);
+    const title = http ? "Last requests" : "Last connections";
     const body = h("tbody", { role: "rowgroup" });
     const shown = h(
         "table",
-        { class: "table requests", role: "table", "aria-label": "Last requests" },
+        { class: http ? "table requests" : "table requests bare", role: "table", "aria-label": title },
         h(
             "thead",
             { role: "rowgroup" },
             h(
                 "tr",
                 { role: "row" },
-                COLUMNS.map(({ title, number }) =>
+                columns.map(({ title, number }) =>
                     h("th", { role: "columnheader", scope: "col", class: number && "number" }, title),
                 ),
             ),
@@ -54,8 +56,13 @@ export function requestsPanel(id, http) {
     const all = choice("All", () => show(false));
     const errors = choice("Failed", () => show(true));
     const pause = button("Pause", toggle, { look: "pause" });
-    const tools = [h("div", { class: "choice", role: "group", "aria-label": "Which requests" }, all, errors), pause];
-    const place = h("div", { class: "scroll request-place", tabindex: "0", role: "group", "aria-label": "Requests" }, shown, none);
+    const which = h("div", { class: "choice", role: "group", "aria-label": "Which requests" }, all, errors);
+    const place = h(
+        "div",
+        { class: "scroll request-place", tabindex: "0", role: "group", "aria-label": title },
+        shown,
+        none,
+    );
 
     function show(failedOnly) {
         only = failedOnly;
@@ -92,31 +99,29 @@ export function requestsPanel(id, http) {
         errors.setAttribute("aria-pressed", only);
         const source = paused ?? requests;
         const wanted = only ? source.filter(({ status }) => !(status < 400)) : source;
-        follow(body, wanted, ({ n }) => n, requestRow);
+        follow(body, wanted, ({ n }) => n, (request) => requestRow(request, columns));
         shown.hidden = wanted.length === 0;
         none.hidden = wanted.length > 0;
-        setText(none, source.length ? "None of the last requests failed." : "Nobody has asked for anything yet.");
+        setText(none, source.length ? "None of the last requests failed." : "Nobody was here yet.");
         const missed = paused === null || requests.length === 0 ? 0 : requests[0].n - (paused[0]?.n ?? 0);
         setText(pause, paused === null ? "Pause" : missed > 0 ? `Go on (${count(missed)})` : "Go on");
     }
 
-    if (http) load();
-    else setText(none, "Connections of a TCP tunnel are counted, and not listed.");
-    if (!http) shown.hidden = true;
-    return { element: panel("Last requests", { end: http && tools, inner: false }, place), add, load: http ? load : () => {} };
+    load();
+    return { element: panel(title, { end: [http && which, pause], inner: false }, place), add, load };
 }
 
 function choice(title, click) {
     return h("button", { type: "button", on: { click } }, title);
 }
 
-function requestRow(request) {
+function requestRow(request, columns) {
     const { time, method, path: target, status, duration_ms: duration, bytes_in: received, bytes_out: sent, visitor } = request;
     const cells = {
         time: h("time", { datetime: time, title: dateAndTime(time) }, timeOfDay(time)),
-        method: foreign(method, { most: 20, class: "method" }),
-        path: foreign(target, { most: 400, class: "path" }),
-        status: h("span", { class: `status-${statusClass(status)}` }, status ?? "none"),
+        method: foreign(method ?? "–", { most: 20, class: "method" }),
+        path: foreign(target ?? "–", { most: 400, class: "path" }),
+        status: h("span", { class: `status-${statusClass(status)}` }, status ?? "–"),
         took: took(duration),
         in: bytes(received),
         out: bytes(sent),
@@ -125,7 +130,7 @@ function requestRow(request) {
     const element = h(
         "tr",
         { role: "row" },
-        COLUMNS.map(({ name, number }) =>
+        columns.map(({ name, number }) =>
             h("td", { role: "cell", class: number ? `number cell-${name}` : `cell-${name}` }, cells[name]),
         ),
     );

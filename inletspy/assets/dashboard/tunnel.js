@@ -37,10 +37,15 @@ export function tunnelView(app, id) {
                 element.replaceChildren(page.element);
             }
             page.update(row);
-        } else if (store.loaded && page?.ended !== true) {
-            page?.close();
-            page = { ended: true };
-            element.replaceChildren(gone(store, last));
+        } else if (store.loaded) {
+            const next = last && !last.shared && successor(store, last);
+            if (next) {
+                // Its client came back, under another id: who watches goes on watching.
+                location.replace(addressOf(next));
+            } else if (page?.ended !== true) {
+                page = { ended: true };
+                element.replaceChildren(...gone(last));
+            }
         }
     }
 
@@ -54,11 +59,15 @@ export function tunnelView(app, id) {
     return {
         title: last ? nameOf(last) : "Tunnel",
         element,
-        close: () => {
-            unsubscribe();
-            page?.close?.();
-        },
+        close: unsubscribe,
     };
+}
+
+const addressOf = ({ id }) => `#/tunnels/${encodeURIComponent(id)}`;
+
+/** The tunnel that serves the address of one that ended. */
+function successor(store, last) {
+    return [...store.tunnels.values()].find((row) => row.public_url === last.public_url);
 }
 
 function heading(...content) {
@@ -69,21 +78,17 @@ function heading(...content) {
 }
 
 /** In place of a tunnel that is not there, or not any more. */
-function gone(store, last) {
-    const same = last && [...store.tunnels.values()].find((row) => row.public_url === last.public_url);
-    return h(
-        "div",
-        {},
-        heading(h("h1", { tabindex: "-1" }, last ? foreign(nameOf(last), { most: 300 }) : "Tunnel")),
+function gone(last) {
+    return [
+        ...heading(h("h1", { tabindex: "-1" }, last ? foreign(nameOf(last), { most: 300 }) : "Tunnel")),
         h(
             "div",
             { class: "notice", role: "status" },
-            last ? "This tunnel has ended." : "There is no such tunnel.",
-            same
-                ? h("a", { href: `#/tunnels/${encodeURIComponent(same.id)}` }, "Its address is served again")
-                : h("a", { href: "#/" }, "All tunnels"),
+            last
+                ? "This tunnel has ended. Should its address be served again, this page goes on."
+                : "There is no such tunnel.",
         ),
-    );
+    ];
 }
 
 function tunnelPage(app, first) {
@@ -104,7 +109,7 @@ function tunnelPage(app, first) {
     const legend = sharesLegend();
     const facts = h("dl", { class: "facts" });
     const requests = requestsPanel(first.id, http);
-    const links = http && !first.private && (app.can("connect") || app.can("status")) ? linksPanel(app, first) : null;
+    const links = http && !first.private ? linksPanel(app, first) : null;
     const access = accessPanel(first);
 
     const close = () =>
@@ -183,17 +188,16 @@ function tunnelPage(app, first) {
         update,
         add: requests.add,
         again: requests.load,
-        close: () => {},
     };
 }
 
 function factsOf(row) {
     const wires = { "inletspy.v1": "inletspy", inlets: "stock inlets" };
     const facts = {
-        Upstream: foreign(row.upstream),
+        Upstream: foreign(row.upstream, { most: 300 }),
         Protocol: row.protocol && row.protocol.toUpperCase(),
         Owner: row.owner && foreign(row.owner),
-        Client: foreign(row.client_id),
+        Client: foreign(row.client_id, { most: 300 }),
         Connected: [ago(row.connected_at), h("div", { class: "faint" }, `since ${dateAndTime(row.connected_at)}`)],
         "Kept for it": row.held_until && `ends ${until(row.held_until)}`,
         Speaks: row.wire && (wires[row.wire] ?? row.wire),

@@ -46,7 +46,7 @@ async function given(text) {
 export function copyButton(text, { label = "Copy", small = false, word = "Copy" } = {}) {
     const states = small
         ? { ready: icon("copy"), done: icon("done"), failed: icon("close") }
-        : { ready: word, done: "Copied", failed: "Can't copy" };
+        : { ready: word, done: "Copied", failed: "Failed" };
     const spans = Object.fromEntries(
         Object.entries(states).map(([name, shown]) => [
             name,

@@ -72,7 +72,7 @@ export function closeButton(label = "Cancel") {
 
 /** A button that submits the dialog it is in. */
 export function submitButton(label, { danger = false } = {}) {
-    const look = danger ? "button danger" : "button primary";
+    const look = danger ? "button primary danger" : "button primary";
     return h("button", { class: look, type: "submit" }, label);
 }
 
