@@ -1,4 +1,4 @@
-/* How the server is, as it says itself about once a second. */
+/* How the server is, as it says itself every few seconds. */
 
 import { call } from "/assets/shared/api.js";
 import { foreign, h, setText } from "/assets/shared/dom.js";
@@ -59,20 +59,21 @@ export function healthView(app) {
         for (const key of ["tunnels", "links", "sessions", "streams", "visitors"]) {
             figures.set(key, count(health[key] ?? 0));
         }
-        figures.set("memory", ...bytesParts(health.memory_bytes));
+        if (health.memory_bytes !== null) figures.set("memory", ...bytesParts(health.memory_bytes));
         setText(version, health.version);
         setText(uptime, span(health.uptime_seconds));
         const { state, since } = health.database;
-        database.className = ["connected", "up", "ok", "serving"].includes(state) ? "state good" : "state bad";
-        setText(database, state);
+        database.className = state === "up" ? "state good" : "state bad";
+        setText(database, state === "up" ? "Up" : "Away");
         setText(databaseSince, since ? ` since ${dateAndTime(since)}` : "");
         const { open, limit } = health.descriptors;
-        setText(descriptors, `${count(open)} of ${count(limit)}`);
+        setText(descriptors, open === null ? `at most ${count(limit)}` : `${count(open)} of ${count(limit)}`);
+        meter.hidden = open === null;
         meter.max = limit;
         meter.low = limit * 0.75;
         meter.high = limit * 0.9;
         meter.optimum = 0;
-        meter.value = open;
+        meter.value = open ?? 0;
         const rows = Object.entries(health.refusals).filter(([, number]) => number);
         refusals.replaceChildren(
             ...rows.flatMap(([kind, number]) => [

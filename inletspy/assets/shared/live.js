@@ -35,7 +35,7 @@ export class Live {
 
     /** What holds now. */
     state = "connecting";
-    /** The status by which the server refused for good; else 0. */
+    /** The status by which the server last refused; 0 where it did not answer. */
     refusal = 0;
     /** When the next try is due, in milliseconds since the epoch; while away. */
     retryAt = 0;
@@ -133,6 +133,7 @@ export class Live {
         this.#abort = new AbortController();
         const { signal } = this.#abort;
         let opened = Infinity;
+        this.refusal = 0;
         let silence = 0;
         const heard = () => {
             clearTimeout(silence);
@@ -142,10 +143,8 @@ export class Live {
         try {
             const headers = { Accept: "text/event-stream" };
             const answer = await fetch(this.#url, { headers, signal, cache: "no-store" });
-            if (this.#final.includes(answer.status)) {
-                this.refusal = answer.status;
-                return true;
-            }
+            if (!answer.ok) this.refusal = answer.status;
+            if (this.#final.includes(answer.status)) return true;
             if (!answer.ok) throw new Error(`status ${answer.status}`);
             opened = Date.now();
             this.#say("live");
@@ -226,10 +225,11 @@ export function awayNotice(name = "The server") {
         { class: "button", type: "button", on: { click: () => shown?.retry() } },
         "Try now",
     );
+    const what = h("strong", {});
     const box = h(
         "div",
         { class: "notice over bad", hidden: true },
-        h("span", {}, h("strong", {}, `${name} is away.`), " What you see may be old."),
+        h("span", {}, what, " What you see may be old."),
         when,
         again,
     );
@@ -240,6 +240,7 @@ export function awayNotice(name = "The server") {
     const show = (live) => {
         shown = live;
         const away = live.state === "away";
+        setText(what, live.refusal === 429 ? "Too many windows show this page." : `${name} is away.`);
         clearInterval(timer);
         if (away) {
             count();
