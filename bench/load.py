@@ -7,6 +7,7 @@ the kinds of load that are no plain requests.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import socket
 import subprocess
@@ -229,9 +230,14 @@ def at_once(count: int, task: Callable[[], None]) -> float:
 
 
 @contextmanager
-def downloading(place: Place) -> Iterator[None]:
-    """Download without end while the context lasts, in a process of its own."""
-    command = [sys.executable, "-m", "bench.load", str(place.port), place.host]
+def downloading(place: Place, limit: float = math.inf) -> Iterator[None]:
+    """Download without end while the context lasts, in a process of its own.
+
+    Args:
+        place: where to download from.
+        limit: bytes in a second, at most.
+    """
+    command = [sys.executable, "-m", "bench.load", str(place.port), place.host, str(limit)]
     process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -246,14 +252,16 @@ def downloading(place: Place) -> Iterator[None]:
         process.stdout.close()
 
 
-def _download_without_end(place: Place) -> None:
+def _download_without_end(place: Place, limit: float) -> None:
     buffer = bytearray(_BLOCK)
     with connect(place.port) as connection:
         _ask(connection, place, f"GET /{1 << 40}", 0)
         read_head(connection)
         print("it has begun", flush=True)
-        while connection.recv_into(buffer):
-            pass
+        due = time.perf_counter()
+        while size := connection.recv_into(buffer):
+            due += size / limit
+            time.sleep(max(0.0, due - time.perf_counter()))
 
 
 def connect(port: int) -> socket.socket:
@@ -309,4 +317,4 @@ def _read(connection: socket.socket, expected: int) -> None:
 
 
 if __name__ == "__main__":
-    _download_without_end(Place(int(sys.argv[1]), sys.argv[2]))
+    _download_without_end(Place(int(sys.argv[1]), sys.argv[2]), float(sys.argv[3]))

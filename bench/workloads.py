@@ -6,6 +6,7 @@ further numbers that go with it. The processor time is taken from /proc.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -143,8 +144,8 @@ def _paced(way: Way, conditions: Conditions) -> Outcome:
     return Outcome(traffic.percentile(took, 99), more=more)
 
 
-def _beside_bulk(way: Way, conditions: Conditions) -> Outcome:
-    with load.downloading(way.own):
+def _beside_bulk(limit: float, way: Way, conditions: Conditions) -> Outcome:
+    with load.downloading(way.own, limit):
         return _paced(way, conditions)
 
 
@@ -172,10 +173,17 @@ WORKLOADS: Final = (
     Workload("tcp-connect", "TCP connections, 16 at once", "conn/s", _connects, _CONNECTIONS),
     Workload("paced", "p99 of 200 small requests a second", "ms", _paced, less_is_better=True),
     Workload(
-        "beside-bulk",
-        "the same while a download goes on without end",
+        "beside-steady",
+        "the same while a download of 100 MB/s goes on",
         "ms",
-        _beside_bulk,
+        partial(_beside_bulk, 100e6),
+        less_is_better=True,
+    ),
+    Workload(
+        "beside-bulk",
+        "the same while a download takes all it can get",
+        "ms",
+        partial(_beside_bulk, math.inf),
         less_is_better=True,
     ),
     Workload("events", "server-sent events, median delay", "ms", _events, less_is_better=True),

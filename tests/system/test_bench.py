@@ -27,7 +27,7 @@ class RunTests(TestCase):
         words = ["--seconds", "1", "--rounds", "1", "--bulk", "1", "--clients", "3"]
         words += ["--ways", "direct", "inletspy", "--json", str(folder / "found.json")]
         words += ["--only", "http-1", "up-8", "websocket", "tcp-connect", "events"]
-        words += ["paced", "beside-bulk", "tcp-echo", "idle-memory", "return"]
+        words += ["paced", "beside-steady", "beside-bulk", "tcp-echo", "idle-memory", "return"]
         output, errors, status = await getProcessOutputAndValue(
             sys.executable,
             ["-m", "bench", *words],
