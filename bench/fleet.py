@@ -22,6 +22,8 @@ __all__ = ["idle_memory", "main", "return_seconds"]
 
 #: Seconds for what a new client sets off to be done with.
 _REST: Final = 3.0
+#: Seconds from one client's start to the next one's.
+_PAUSE: Final = 0.005
 
 
 def idle_memory(programs: Programs, count: int) -> dict[str, float]:
@@ -129,7 +131,7 @@ def main(count: int, protocol: str) -> None:
     """Run so many clients until the process is ended."""
     from twisted.internet import reactor as installed_reactor
     from twisted.internet.defer import ensureDeferred
-    from twisted.internet.task import LoopingCall
+    from twisted.internet.task import LoopingCall, deferLater
 
     from inletspy.client.access import ClientFile, find_access
     from inletspy.client.dialer import Dialer, ServerAddress
@@ -163,6 +165,8 @@ def main(count: int, protocol: str) -> None:
                 protocol=protocol,
             )
             dialer.run().addErrback(lambda failure: print(failure.getErrorMessage(), flush=True))
+            # Of one address, a server takes only so many at once that it does not know yet.
+            await deferLater(reactor, _PAUSE)
 
     def start() -> None:
         quicken(reactor)
