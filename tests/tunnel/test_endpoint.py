@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -12,7 +13,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.pollreactor import PollReactor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock, deferLater
@@ -81,7 +82,7 @@ class EagerTests(unittest.TestCase):
     async def test_what_the_socket_takes_is_sent_within_the_call(self) -> None:
         client, server = await self.connect()
         transport: Any = client.transport
-        transport.write(b"now")
+        transport.writeSequence([b"n", b"ow"])
         receiving: Any = server.transport
         # Nothing but the kernel lies between: the reactor has not run since the call.
         self.assertEqual(receiving.getHandle().recv(3, socket.MSG_PEEK), b"now")
@@ -152,14 +153,112 @@ class EagerTests(unittest.TestCase):
         self.assertIs(eager(clock), clock)
 
 
+class HoldingTests(EagerTests):
+    """The same where the end of each round is told, until which small pieces wait."""
+
+    def setUp(self) -> None:
+        if not isinstance(reactor, EPollReactor):
+            raise unittest.SkipTest("needs the epoll reactor")
+        self.addCleanup(quicken(reactor))
+
+    async def test_small_pieces_go_together_at_the_end_of_the_round(self) -> None:
+        client, server = await self.connect()
+        transport: Any = client.transport
+        receiving: Any = server.transport
+        transport.write(b"a")
+        transport.writeSequence([b"b", b"c"])
+        transport.write(b"d")
+        with self.assertRaises(BlockingIOError):
+            receiving.getHandle().recv(1, socket.MSG_PEEK)
+        while not server.received:
+            await deferLater(reactor, 0)
+        self.assertEqual(server.received, [b"abcd"])
+        transport.loseConnection()
+        await server.ended
+
+    async def test_what_is_much_waits_for_no_end(self) -> None:
+        client, server = await self.connect()
+        transport: Any = client.transport
+        receiving: Any = server.transport
+        transport.write(b"a" * 10_000)
+        transport.write(b"b" * 10_000)
+        self.assertEqual(len(receiving.getHandle().recv(1 << 20, socket.MSG_PEEK)), 20_000)
+        transport.write(b"c")
+        transport.loseConnection()
+        await server.ended
+        received = b"".join(server.received)
+        self.assertEqual(received, b"a" * 10_000 + b"b" * 10_000 + b"c")
+
+    async def test_what_is_held_comes_before_the_close(self) -> None:
+        for close in ("loseConnection", "loseWriteConnection"):
+            client, server = await self.connect()
+            client.transport.write(b"last words")  # type: ignore[union-attr]
+            getattr(client.transport, close)()
+            self.assertIsInstance(await server.ended, ConnectionDone)
+            self.assertEqual(server.received, [b"last words"])
+            await client.ended
+
+    async def test_what_is_held_is_sent_where_the_reactor_ends_the_connection(self) -> None:
+        client, server = await self.connect()
+        transport: Any = client.transport
+        transport.write(b"last words")
+        reading: Any = reactor
+        reading.removeReader(transport)
+        transport.connectionLost(Failure(ConnectionLost()))  # as `disconnectAll` does
+        await server.ended
+        self.assertEqual(server.received, [b"last words"])
+
+    async def test_what_fails_keeps_nothing_from_the_others(self) -> None:
+        class Source:
+            def pauseProducing(self) -> None:
+                raise ZeroDivisionError
+
+            def resumeProducing(self) -> None:
+                pass
+
+            def stopProducing(self) -> None:
+                pass
+
+        failing, _ = await self.connect()
+        client, server = await self.connect()
+        transport: Any = failing.transport
+        transport.registerProducer(Source(), True)
+        transport.bufferSize = 0
+        transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                transport.socket.send(bytes(65_536))
+        transport.write(b"does not fit")
+        client.transport.write(b"fits")  # type: ignore[union-attr]
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        await server.ended
+        self.assertEqual(server.received, [b"fits"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        transport.unregisterProducer()
+        transport.abortConnection()
+        await failing.ended
+
+    async def test_with_its_end_all_goes_at_once_again(self) -> None:
+        undo = quicken(reactor)
+        client, server = await self.connect()
+        transport: Any = client.transport
+        receiving: Any = server.transport
+        transport.write(b"held")
+        undo()
+        transport.write(b"not held")
+        received = receiving.getHandle().recv(100, socket.MSG_PEEK)
+        self.assertEqual(received, b"heldnot held")
+        transport.loseConnection()
+        await server.ended
+
+
 class QuickenTests(unittest.TestCase):
     """The reactor that the tests run in, which is put back as it was."""
 
     def setUp(self) -> None:
         if not isinstance(reactor, EPollReactor):
             raise unittest.SkipTest("needs the epoll reactor")
-        quicken(reactor)
-        self.addCleanup(delattr, reactor, "doIteration")
+        self.addCleanup(quicken(reactor))
 
     async def connect(self, build: Any) -> tuple[Any, Any]:
         """A client's transport, and the server's protocol, made by `build`."""
