@@ -204,7 +204,8 @@ class _EagerReactor:
 
 def eager(reactor: Any) -> Any:
     """The reactor, with TCP connections that write at once where that is possible."""
-    supported = hasattr(FileDescriptor(), "_tempDataBuffer") and all(
+    stock = FileDescriptor()
+    supported = all(hasattr(stock, name) for name in ("_tempDataBuffer", "_tempDataLen")) and all(
         hasattr(tcp.Connection, name) for name in ("_writeDisconnected", "_aborting")
     )
     # Anything but the reactor that runs, such as a test's, keeps its own connections.
