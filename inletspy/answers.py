@@ -63,7 +63,7 @@ class Answer:
     """An answer with more to it than what is to be encoded.
 
     Attributes:
-        body: that.
+        body: that; what is no JSON comes as bytes, with `Content-Type` in `headers`.
         status: the HTTP status.
         headers: header fields that go with it.
     """

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
 
     from inletspy.policy.accounts import Accounts
+    from inletspy.policy.sharing import SharedLink, SharedLinks
     from inletspy.policy.tokens import Credential, Owner
     from inletspy.policy.traffic import Traffic
+    from inletspy.policy.visits import VisitRule
     from inletspy.settings import Settings, StoredSetting
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "IAccountsTable",
     "ISettings",
     "ISettingsTable",
+    "ISharedLinks",
     "ISnapshot",
     "IStoredSettings",
     "IStream",
@@ -164,6 +167,24 @@ class IAccountsTable(Interface):
         """Reserve a name (of a user) no longer; gives it as it was stored."""
 
 
+class ISharedLinks(Interface):
+    """The share links that were made and have not ended.
+
+    What changes them raises what those of `IAccountsTable` raise.
+    """
+
+    current: SharedLinks = Attribute("The `inletspy.policy.sharing.SharedLinks` in force.")
+
+    def note(link: SharedLink) -> None:
+        """A link was made; it is stored as soon as the database is there."""
+
+    def add(link: SharedLink) -> Awaitable[None]:
+        """Store a new link; fires when it is in force."""
+
+    def revoke(id: str) -> Awaitable[None]:
+        """Make a link good for nothing, if it is not so already; fires when it is in force."""
+
+
 class ITunnels(Interface):
     """What tunnels there are, for status, API, metrics and files."""
 
@@ -181,6 +202,9 @@ class ITunnels(Interface):
 
         Of tunnels that this server does not run itself nothing is known.
         """
+
+    def rule(id: str) -> VisitRule | None:
+        """Who may visit the tunnel whose row has that `id`; None where that is not known."""
 
     def close(id: str) -> bool:
         """End the tunnel whose row has that `id`, and tell its client; False if none has.

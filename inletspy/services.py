@@ -49,6 +49,7 @@ from inletspy.settings import Settings
 from inletspy.store.accounts import StoredAccounts
 from inletspy.store.database import Database
 from inletspy.store.embedded import EmbeddedPostgres
+from inletspy.store.links import StoredLinks
 from inletspy.store.settings import StoredSettings
 from inletspy.store.token_file import TokenFile
 from inletspy.tunnel.admission import Admission
@@ -185,7 +186,7 @@ class Server(Service):
         if not masking.native:
             _log.warn("autobahn's native masker is missing: clients' uploads will be slower")
 
-        database, settings, accounts = await self._start_store()
+        database, settings, accounts, shared_links = await self._start_store()
         if not self.running:
             return
         refusals = Refusals(reactor.seconds, lambda line: _log.warn("{line}", line=line))
@@ -202,6 +203,7 @@ class Server(Service):
             ),
             lambda source: refusals.note("wrong_tokens", f"wrong token from {source}"),
             lambda: settings.current.link_signing_key,
+            lambda: shared_links.current.revoked,
         )
         routes: RouteTable[TunnelService] = RouteTable(
             reactor.seconds, lambda: settings.current.name_lease_seconds
@@ -233,7 +235,7 @@ class Server(Service):
         address = PublicAddress(settings, config.public_url, data_port)
         admission = Admission(settings, accounts, tokens, usages, routes, ports, address)
         strangers = Strangers(settings, tokens, refusals, max(64, descriptors // 4))
-        control = ControlPlane(reactor, settings, strangers, admission)
+        control = ControlPlane(reactor, settings, strangers, admission, shared_links)
         links = ServerLinkFactory(reactor, control)
         control.start()
         self._ends.append(control.stop)
@@ -245,6 +247,7 @@ class Server(Service):
             partial(deferToThreadPool, reactor, reactor.getThreadPool()),
             secure=address.url.startswith("https:"),
             now=reactor.seconds,
+            revoked=lambda: shared_links.current.revoked,
         )
         site = EdgeSite(
             HostProxyResource(
@@ -283,6 +286,7 @@ class Server(Service):
                 settings=settings,
                 accounts=accounts,
                 tunnels=tunnels,
+                shared_links=shared_links,
                 authenticate=tokens.authenticate,
                 sign_ins=SignIns(
                     tokens.known, lambda: settings.current.session_signing_key, reactor.seconds
@@ -321,7 +325,7 @@ class Server(Service):
             config, settings.current.tunnels_enabled, wildcard, control_port, status_port
         )
 
-    async def _start_store(self) -> tuple[Database, StoredSettings, StoredAccounts]:
+    async def _start_store(self) -> tuple[Database, StoredSettings, StoredAccounts, StoredLinks]:
         config = self._config
         url = config.database
         revive = None
@@ -341,12 +345,15 @@ class Server(Service):
         accounts = StoredAccounts(database, self._reactor)
         await accounts.load()
         self._ends.append(accounts.stop)
+        shared_links = StoredLinks(database, self._reactor)
+        await shared_links.load()
+        self._ends.append(shared_links.stop)
         token_file = TokenFile(config.data_dir / "token.txt", settings)
         token_file.start()
         self._ends.append(token_file.stop)
         database.lost.subscribe(lambda reason: _log.error("Database lost: {reason}", reason=reason))
         database.restored.subscribe(lambda: _log.info("The database is back"))
-        return database, settings, accounts
+        return database, settings, accounts, shared_links
 
     async def _listen(self, plane: str, endpoint: str | None, port: int, factory: Factory) -> int:
         """Listen for one plane; gives the port's number, 0 for a UNIX socket."""

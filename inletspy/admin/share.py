@@ -1,7 +1,7 @@
 """`inletspy share`: a link or a token for those who may reach a private service.
 
-Puts it together from what is stored; no running server is asked. Who may use it where is
-the business of `inletspy.policy.links` and `inletspy.policy.private`.
+Puts it together from what is stored, and notes there that it was made; no running server is
+asked. Who may use it where is the business of `policy.links` and `policy.private`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from inletspy.admin.accounts import say
@@ -19,11 +20,15 @@ from inletspy.config import DEFAULT_DOMAIN
 from inletspy.errors import InletspyError, NotThere, UsageError
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.durations import parse_duration
-from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
+from inletspy.policy.links import LONGEST_LINK
 from inletspy.policy.names import check_hostname, check_label
 from inletspy.policy.ownership import NameRules
-from inletspy.policy.private import PRIVATE, PrivateName, new_share_token
+from inletspy.policy.private import PRIVATE
+from inletspy.policy.sharing import make_link
 from inletspy.policy.tokens import SHARED
+
+if TYPE_CHECKING:
+    from inletspy.store.database import Database
 
 __all__ = ["register"]
 
@@ -36,7 +41,8 @@ examples:
 The link alone is printed on standard output. It works while a client serves the name with
 `tunnel --private-http`, for whoever has it. With --private it is a share token, for
 `tunnel connect db LOCALPORT --share-token-file FILE`, where a client serves the name with
-`tunnel --private`. `inletspy config set link_signing_key -` ends all of both at once.
+`tunnel --private`. Single ones are revoked on the server's page or by its API;
+`inletspy config set link_signing_key -` ends all of both at once.
 """
 
 
@@ -90,14 +96,11 @@ async def _share_token(reactor: Any, arguments: argparse.Namespace, seconds: int
         name = check_label(arguments.name.removeprefix(PRIVATE))
     except ValueError as error:
         raise UsageError(str(error)) from error
-    stored = await _Stored.read(reactor, arguments)
-    # The name alone does not tell: each owner may have a service of that name.
-    if not arguments.user and stored.accounts.owners:
-        raise UsageError(f"say whose service {name} is, with --user U or --user {SHARED.name}")
-    owner = arguments.user or SHARED.name
-    end = int(time.time()) + seconds
-    print(new_share_token(stored.key, PrivateName(owner, name), end))
-    _say_how_long(end, owner)
+    async with _opened(reactor, arguments) as stored:
+        # The name alone does not tell: each owner may have a service of that name.
+        if not arguments.user and stored.accounts.owners:
+            raise UsageError(f"say whose service {name} is, with --user U or --user {SHARED.name}")
+        await stored.make(arguments.user or SHARED.name, "", f"{PRIVATE}{name}", seconds)
 
 
 async def _share_link(reactor: Any, arguments: argparse.Namespace, seconds: int) -> None:
@@ -111,26 +114,26 @@ async def _share_link(reactor: Any, arguments: argparse.Namespace, seconds: int)
     if url.scheme not in ("", "http", "https") or url.path not in ("", "/"):
         raise UsageError(f"{arguments.name!r} is no public address like https://shop.example.com")
 
-    stored = await _Stored.read(reactor, arguments)
-    server = stored.server
-    base_domain = str(server.get("domain") or stored.domain or DEFAULT_DOMAIN)
-    if "." not in hostname:
-        hostname = f"{hostname}.{base_domain}"
-    if url.scheme:
-        public_url = f"{url.scheme}://{hostname}" + (f":{port}" if port else "")
-    else:
-        outside = urlsplit(str(server.get("public_url") or ""))
-        if not outside.scheme:
-            raise InletspyError(
-                f"no server runs here that could tell its public address; give all of it, like "
-                f"https://{hostname}"
-            )
-        public_url = f"{outside.scheme}://{hostname}"
-        public_url += f":{outside.port}" if outside.port else ""
-    end = int(time.time()) + seconds
-    owner = arguments.user or _owner_of(hostname, NameRules(stored.accounts, base_domain))
-    print(link_with(public_url, new_link_token(stored.key, hostname, owner, end)))
-    _say_how_long(end, owner)
+    async with _opened(reactor, arguments) as stored:
+        base_domain = str(stored.server.get("domain") or stored.domain or DEFAULT_DOMAIN)
+        if "." not in hostname:
+            hostname = f"{hostname}.{base_domain}"
+        if url.scheme:
+            public_url = f"{url.scheme}://{hostname}" + (f":{port}" if port else "")
+        else:
+            public_url = _public_url(stored.server, hostname)
+        owner = arguments.user or _owner_of(hostname, NameRules(stored.accounts, base_domain))
+        await stored.make(owner, hostname, public_url, seconds)
+
+
+def _public_url(server: Mapping[str, Any], hostname: str) -> str:
+    outside = urlsplit(str(server.get("public_url") or ""))
+    if not outside.scheme:
+        raise InletspyError(
+            f"no server runs here that could tell its public address; give all of it, like "
+            f"https://{hostname}"
+        )
+    return f"{outside.scheme}://{hostname}" + (f":{outside.port}" if outside.port else "")
 
 
 def _owner_of(hostname: str, rules: NameRules) -> str:
@@ -153,30 +156,43 @@ class _Stored:
     """What is known of the server.
 
     Attributes:
+        database: the server's.
         server: what it tells of itself, if it runs here.
         key: signs links and tokens.
         domain: the base domain; empty if none is set.
         accounts: the users there are.
     """
 
+    database: Database
     server: Mapping[str, Any]
     key: str
     domain: str
     accounts: Accounts
 
-    @classmethod
-    async def read(cls, reactor: Any, arguments: argparse.Namespace) -> _Stored:
-        # Late, as these are slow to load: a mistake on the command line needs none of them.
-        from inletspy.admin.location import opened, running_server
-        from inletspy.store.accounts_table import AccountsTable
-        from inletspy.store.table import SettingsTable
+    async def make(self, owner: str, hostname: str, public_url: str, seconds: int) -> None:
+        """Make a link or token, note that, and print it."""
+        from inletspy.store.links import LinksTable
 
-        server = running_server(arguments, os.environ)
-        async with opened(reactor, arguments) as database:
-            settings = SettingsTable(database)
-            key = await settings.get("link_signing_key")
-            domain = await settings.get("tunnel_base_domain")
-            accounts = await AccountsTable(database).accounts()
+        link, text = make_link(self.key, owner, hostname, public_url, time.time(), seconds)
+        await LinksTable(self.database).add([link])
+        print(text)
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(link.expires_at))
+        say(f"good until {until}, while {owner} serves it, for whoever has it")
+
+
+@asynccontextmanager
+async def _opened(reactor: Any, arguments: argparse.Namespace) -> AsyncIterator[_Stored]:
+    # Late, as these are slow to load: a mistake on the command line needs none of them.
+    from inletspy.admin.location import opened, running_server
+    from inletspy.store.accounts_table import AccountsTable
+    from inletspy.store.table import SettingsTable
+
+    server = running_server(arguments, os.environ)
+    async with opened(reactor, arguments) as database:
+        settings = SettingsTable(database)
+        key = await settings.get("link_signing_key")
+        domain = await settings.get("tunnel_base_domain")
+        accounts = await AccountsTable(database).accounts()
         if key.problem:
             raise InletspyError(
                 f"{key.problem}: no server takes what it signs; set another: "
@@ -190,12 +206,8 @@ class _Stored:
         user = arguments.user
         if user and user != SHARED.name and user not in accounts.owners:
             raise NotThere(f"there is no user {user}")
-        return cls(server, key.text, "" if domain.problem else domain.text, accounts)
-
-
-def _say_how_long(end: int, owner: str) -> None:
-    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(end))
-    say(f"good until {until}, while {owner} serves it, for whoever has it")
+        base_domain = "" if domain.problem else domain.text
+        yield _Stored(database, server, key.text, base_domain, accounts)
 
 
 def _read_seconds(text: str) -> int:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -154,6 +154,7 @@ class Visits:
         in_thread: runs a function in a thread.
         secure: whether the outside speaks TLS, where no proxy says what is spoken.
         now: seconds since the epoch.
+        revoked: what share links are called that were revoked.
     """
 
     def __init__(
@@ -163,11 +164,13 @@ class Visits:
         *,
         secure: bool,
         now: Callable[[], float],
+        revoked: Callable[[], Container[str]],
     ) -> None:
         self._settings = settings
         self._passwords = PasswordChecks(in_thread)
         self._secure = secure
         self._now = now
+        self._revoked = revoked
         #: Wrong guesses at a service from one address, and from all together.
         self._guesses = Guesses(now)
         self._all_guesses = Guesses(now, lambda: _FREE_GUESSES, _LONGEST_WAIT)
@@ -238,6 +241,7 @@ class Visits:
             visit.service.hostname,
             visit.service.session.owner.name,
             self._now(),
+            self._revoked(),
         )
 
     @staticmethod

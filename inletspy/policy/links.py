@@ -1,8 +1,9 @@
 """Share links: signed leave to visit one name of one owner until some time.
 
-A token is made with the server's key and checked with it; nothing is stored. It says
-when it ends, and is good for the exact hostname and owner that it was made for. How it
-travels (a link, a cookie, a header) is the edge's business.
+A token is made with the server's key and checked with it, and with the list of those that
+were revoked; it is looked up nowhere. It says when it ends, and is good for the exact
+hostname and owner that it was made for. How it travels (a link, a cookie, a header) is the
+edge's business; which were made, `sharing` knows.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Container
 from typing import Final
 
 __all__ = [
     "LONGEST_LINK",
     "PARAMETER",
     "link_end",
+    "link_id",
     "link_with",
     "new_link_token",
     "sign",
@@ -26,7 +29,7 @@ __all__ = [
 
 #: The query parameter by which a link carries its token.
 PARAMETER: Final = "tunnel_token"
-#: How long a link may last, in seconds; a token can't be taken back by itself.
+#: How long a link may last, in seconds.
 LONGEST_LINK: Final = 90 * 86400
 _PURPOSE: Final = "inletspy share link"
 
@@ -49,7 +52,14 @@ def new_link_token(key: str, hostname: str, owner: str, end: int) -> str:
     return f"{text}.{sign(key, _PURPOSE, text, hostname, owner)}"
 
 
-def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> int | None:
+def link_end(
+    token: bytes,
+    key: str,
+    hostname: str,
+    owner: str,
+    now: float,
+    revoked: Container[str] = frozenset(),
+) -> int | None:
     """When the leave that a token stands for is over; None if it is no good.
 
     Args:
@@ -58,6 +68,7 @@ def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> i
         hostname: the name that is visited.
         owner: whose that name is now.
         now: the time in seconds since the epoch.
+        revoked: what those are called that were revoked.
     """
     match = _match_token(token)
     if match is None or not key:
@@ -66,7 +77,14 @@ def link_end(token: bytes, key: str, hostname: str, owner: str, now: float) -> i
     if not hmac.compare_digest(signature, sign(key, _PURPOSE, text, hostname, owner)):
         return None
     end = int(match[1])
+    if match[2].decode("ascii") in revoked:
+        return None
     return end if now < end <= now + LONGEST_LINK + 60 else None
+
+
+def link_id(token: str) -> str:
+    """What the link of a token, or a share token, is called; no secret."""
+    return token.split(".")[2]
 
 
 def link_with(url: str, token: str) -> str:

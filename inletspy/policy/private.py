@@ -1,7 +1,7 @@
 """Private services: what they go by, and signed leave to reach one.
 
 A private name is a label of one owner's; another owner may have the same. A share token
-is leave to reach one of them until some time; nothing of it is stored. It says whose
+is leave to reach one of them until some time; it is looked up nowhere. It says whose
 service it leads to, and is made and checked with the key of share links, for which it is
 no good. Who serves a name at the moment is the route table's business.
 """
@@ -12,6 +12,7 @@ import base64
 import hmac
 import re
 import secrets
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -30,7 +31,7 @@ PRIVATE: Final = "private:"
 
 _PURPOSE: Final = "inletspy share token"
 _match_token = re.compile(
-    r"ipys\.([0-9]{1,12})\.[A-Za-z0-9_-]{16}\.([a-z0-9-]{1,63})\.([A-Za-z0-9_-]{1,120})"
+    r"ipys\.([0-9]{1,12})\.([A-Za-z0-9_-]{16})\.([a-z0-9-]{1,63})\.([A-Za-z0-9_-]{1,120})"
     r"\.([A-Za-z0-9_-]{43})"
 ).fullmatch
 
@@ -73,13 +74,16 @@ def new_share_token(key: str, service: PrivateName, end: int) -> str:
     return f"{text}.{sign(key, _PURPOSE, text)}"
 
 
-def read_share_token(token: str, key: str, now: float) -> Leave | None:
+def read_share_token(
+    token: str, key: str, now: float, revoked: Container[str] = frozenset()
+) -> Leave | None:
     """The leave that a token stands for; None if it is no good, or no longer.
 
     Args:
         token: as it came, from whomever.
         key: the server's.
         now: the time in seconds since the epoch.
+        revoked: what those are called that were revoked; see `links.link_id`.
     """
     match = _match_token(token)
     if match is None or not key:
@@ -88,7 +92,7 @@ def read_share_token(token: str, key: str, now: float) -> Leave | None:
     if not hmac.compare_digest(signature, sign(key, _PURPOSE, text)):
         return None
     end = int(match[1])
-    if not now < end <= now + LONGEST_LINK + 60:
+    if match[2] in revoked or not now < end <= now + LONGEST_LINK + 60:
         return None
-    owner = base64.urlsafe_b64decode(match[3] + "=" * (-len(match[3]) % 4)).decode()
-    return Leave(PrivateName(owner, match[2]), end)
+    owner = base64.urlsafe_b64decode(match[4] + "=" * (-len(match[4]) % 4)).decode()
+    return Leave(PrivateName(owner, match[3]), end)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
@@ -134,6 +134,7 @@ class TokenPolicy:
         wrong: is called for each wrong token, with where it comes from.
         signing_key: the key in force that share tokens are signed with; empty while there
             is none.
+        revoked: what share tokens are called that were revoked.
     """
 
     def __init__(
@@ -145,11 +146,13 @@ class TokenPolicy:
         guesses: Guesses | None = None,
         wrong: Callable[[str], None] = lambda source: None,
         signing_key: Callable[[], str] = lambda: "",
+        revoked: Callable[[], Container[str]] = frozenset,
     ) -> None:
         self._shared_token = shared_token
         self._accounts = accounts
         self._now = now
         self._signing_key = signing_key
+        self._revoked = revoked
         self.used = used
         self._guesses = guesses
         self._wrong = wrong
@@ -209,7 +212,7 @@ class TokenPolicy:
 
     def guest(self, token: str) -> Credential | None:
         """What a share token is good for; None if for nothing."""
-        leave = read_share_token(token, self._signing_key(), self._now())
+        leave = read_share_token(token, self._signing_key(), self._now(), self._revoked())
         if leave is None:
             return None
         owner_name, reaches = leave.service

@@ -25,13 +25,21 @@ from inletspy.store import migrations
 from inletspy.store.address import Address
 from inletspy.store.connection import Connection, Cursor, first_line
 
-__all__ = ["ACCOUNTS_CHANNEL", "CHANNELS", "SETTINGS_CHANNEL", "Database", "backoff"]
+__all__ = [
+    "ACCOUNTS_CHANNEL",
+    "CHANNELS",
+    "LINKS_CHANNEL",
+    "SETTINGS_CHANNEL",
+    "Database",
+    "backoff",
+]
 
 SETTINGS_CHANNEL: Final = "inletspy_config"
 ACCOUNTS_CHANNEL: Final = "inletspy_accounts"
+LINKS_CHANNEL: Final = "inletspy_links"
 
 #: What the listening connection listens to; a migration that adds one adds it here.
-CHANNELS: Final = (SETTINGS_CHANNEL, ACCOUNTS_CHANNEL)
+CHANNELS: Final = (SETTINGS_CHANNEL, ACCOUNTS_CHANNEL, LINKS_CHANNEL)
 
 #: Seconds that one migration may take.
 MIGRATION_PATIENCE: Final = 120.0

@@ -230,17 +230,33 @@ class Admission:
 
     def close(self, id: str) -> bool:
         """See `inletspy.interfaces.ITunnels`."""
-        for session in list(self.sessions.values()):
-            for service in list(session.services.values()):
-                if service.id == id and service.public_url:
-                    self._close(session, service)
-                    return True
+        service = self._service(id)
+        if service is not None:
+            self._close(service.session, service)
+            return True
         for claims, route in self._kept():
             if route.past.row["id"] == id:
                 claims.forget(route.key)
                 self._observers.tell()
                 return True
         return False
+
+    def rule(self, id: str) -> VisitRule | None:
+        """See `inletspy.interfaces.ITunnels`."""
+        service = self._service(id)
+        return None if service is None else service.rule or VisitRule()
+
+    def _service(self, id: str) -> Service | None:
+        """The service of that id that was granted."""
+        return next(
+            (
+                service
+                for session in self.sessions.values()
+                for service in session.services.values()
+                if service.id == id and service.public_url
+            ),
+            None,
+        )
 
     def _close(self, session: Session, service: Service) -> None:
         why = Refused(Code.CLOSED, f"{service.public_url} was closed through the server's API")

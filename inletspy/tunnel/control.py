@@ -19,9 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from inletspy.errors import Code, OverLimit, ProtocolViolation, Refused
-from inletspy.interfaces import ISettings
-from inletspy.policy.links import LONGEST_LINK, link_with, new_link_token
-from inletspy.policy.private import new_share_token
+from inletspy.interfaces import ISettings, ISharedLinks
+from inletspy.policy.links import LONGEST_LINK
+from inletspy.policy.sharing import make_link
 from inletspy.policy.tokens import Credential
 from inletspy.tunnel.admission import Admission
 from inletspy.tunnel.serverlink import ServerLink
@@ -152,6 +152,7 @@ class ControlPlane:
         settings: the settings in force.
         strangers: the links without a session.
         admission: decides on sessions.
+        shared_links: is told of the share links that clients have made.
     """
 
     def __init__(
@@ -160,11 +161,13 @@ class ControlPlane:
         settings: ISettings,
         strangers: Strangers,
         admission: Admission,
+        shared_links: ISharedLinks,
     ) -> None:
         self.clock = clock
         self.settings = settings
         self.strangers = strangers
         self.admission = admission
+        self._shared_links = shared_links
         #: Every link whose handshake is done, with the heartbeats it has been silent for.
         self._links: dict[ServerLink, int] = {}
         self._credentials: dict[ServerLink, Credential] = {}
@@ -368,13 +371,18 @@ class ControlPlane:
                 "`inletspy config set link_signing_key -`"
             )
         else:
-            end = int(self.clock.seconds()) + wish.seconds
-            if service.private:
-                url = new_share_token(key, service.private, end)
-            else:
-                token = new_link_token(key, service.hostname, session.owner.name, end)
-                url = link_with(service.public_url, token)
-            session.send_control(ShareLink(wish.service, url, end).message())
+            owner = session.owner.name
+            try:
+                self._shared_links.current.check_room(owner)
+            except Refused as error:
+                session.notice(f"no link: {error.message}")
+                return
+            now = self.clock.seconds()
+            link, url = make_link(
+                key, owner, service.hostname, service.public_url, now, wish.seconds
+            )
+            self._shared_links.note(link)
+            session.send_control(ShareLink(wish.service, url, int(link.expires_at)).message())
 
     async def _add_service(self, session: Session, offer: ServiceOffer) -> None:
         try:

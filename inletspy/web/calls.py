@@ -93,6 +93,7 @@ class Call:
         errors: further statuses, and when.
         failure: what errors look like, where that is not as everywhere.
         bare: whether the answer stands for itself even under `/api`.
+        media_type: what a success is; one that is no JSON is given as text.
     """
 
     method: str
@@ -111,6 +112,7 @@ class Call:
     errors: Mapping[int, str] = field(default_factory=dict)
     failure: Schema | None = None
     bare: bool = False
+    media_type: str = "application/json"
 
     @property
     def segments(self) -> list[str]:
@@ -273,6 +275,9 @@ def _media_type(value: bytes) -> bytes:
 def _finished(call: Call, given: Any) -> Answer:
     """What a call gave, as it is sent."""
     answer = given if isinstance(given, Answer) else Answer(given, call.status)
+    if call.media_type != "application/json":
+        fields = {**answer.headers, "Content-Type": call.media_type}
+        return Answer(answer.body.encode("utf-8"), answer.status, fields)
     if not call.enveloped:
         return answer
     return Answer({"success": True, "data": answer.body}, answer.status, answer.headers)
@@ -355,6 +360,10 @@ def _send(request: Request, answer: Answer) -> None:
     for name, value in answer.headers.items():
         request.setHeader(name, value)
     if answer.status == 204:
+        request.finish()
+    elif isinstance(answer.body, bytes):
+        request.setHeader("Content-Length", str(len(answer.body)))
+        request.write(answer.body)
         request.finish()
     else:
         send(request, answer.body)

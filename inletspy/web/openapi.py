@@ -108,9 +108,9 @@ def _in_query(call: Call) -> list[dict[str, Any]]:
 
 def _responses(call: Call) -> dict[str, Any]:
     schema = call.answer
-    if call.enveloped:
+    if call.enveloped and call.media_type == "application/json":
         schema = record({"success": {"const": True}, "data": schema})
-    success = _response("What was asked for.", schema)
+    success = _response("What was asked for.", schema, call.media_type)
     if call.status == 201:
         success["headers"] = {"Location": {"schema": {"type": "string"}}}
     problems: dict[int, str] = {}
@@ -134,5 +134,7 @@ def _responses(call: Call) -> dict[str, Any]:
     return {str(call.status): success, **responses}
 
 
-def _response(description: str, schema: Schema) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _response(
+    description: str, schema: Schema, media_type: str = "application/json"
+) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}

@@ -26,6 +26,7 @@ from inletspy.observers import Observers
 from inletspy.policy.names import check_hostname
 from inletspy.policy.tokens import SHARED
 from inletspy.policy.traffic import Traffic
+from inletspy.policy.visits import VisitRule
 from inletspy.web.rows import timestamp
 from inletspy.web.schemas import record, text
 
@@ -199,6 +200,10 @@ class Registrations:
         keys = [key for key, row in self._rows.items() if row["id"] == id]
         self._drop(keys)
         return bool(keys) or self._live.close(id)
+
+    def rule(self, id: str) -> VisitRule | None:
+        """Who may visit a tunnel; not known of a registered one; see `ITunnels`."""
+        return self._live.rule(id)
 
     def register(self, owner: str, registration: Registration) -> None:
         """Add a registration, or renew the one of the same client and upstream.

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.server import Site
 
 from inletspy.files import Files
-from inletspy.interfaces import IAccounts, ISettings, IStoredSettings
+from inletspy.interfaces import IAccounts, ISettings, ISharedLinks, IStoredSettings
 from inletspy.policy.signins import SignIns
 from inletspy.policy.sources import block_of
 from inletspy.web.access import Access, Authenticate
@@ -22,6 +22,7 @@ from inletspy.web.api import ConfigurationCalls, ServerUrl, TunnelCalls
 from inletspy.web.calls import Call, tree
 from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
 from inletspy.web.config import SETTING, SettingCalls
+from inletspy.web.links import LINK, LinkCalls
 from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
 from inletspy.web.rows import TUNNEL
@@ -40,6 +41,7 @@ SCHEMAS: Final = {
     "Tunnel": TUNNEL,
     "Traffic": TRAFFIC,
     "Request": PASSAGE,
+    "Link": LINK,
     "Token": TOKEN,
     "User": USER,
     "Name": NAME,
@@ -52,6 +54,7 @@ def status_site(
     settings: IStoredSettings,
     accounts: IAccounts,
     tunnels: Registrations,
+    shared_links: ISharedLinks,
     authenticate: Authenticate,
     sign_ins: SignIns,
     health: Health,
@@ -64,6 +67,7 @@ def status_site(
         settings: the settings in force.
         accounts: the users and tokens in force.
         tunnels: all tunnels, those registered from outside among them.
+        shared_links: the share links that were made.
         authenticate: what a token is good for; see `access.Authenticate`.
         sign_ins: who is signed in.
         health: why the server is not healthy; None while it is.
@@ -79,6 +83,7 @@ def status_site(
         *ConfigurationCalls(settings, server_url).calls(),
         *TunnelCalls(tunnels, clock.seconds).calls(),
         *TrafficCalls(tunnels).calls(),
+        *LinkCalls(tunnels, shared_links, settings, clock.seconds).calls(),
         *AccountCalls(accounts, settings, clock.seconds).calls(),
         *SettingCalls(settings).calls(),
     ]

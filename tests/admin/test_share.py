@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 
 from inletspy.config import ServerConfig
-from inletspy.policy.links import link_end
+from inletspy.policy.links import link_end, link_id
 from inletspy.policy.private import read_share_token
 from inletspy.store.accounts_table import AccountsTable
 from inletspy.store.database import Database
@@ -74,6 +74,14 @@ class ShareTests(CommandTestCase):
         self.assertTrue(before + 1800 <= end <= time.time() + 1800)
         self.assertIn("good until ", said)
         self.assertNotIn(token, said)
+        self.assertEqual(self.noted(), [(link_id(token), "shared", f"app.{DOMAIN}", end)])
+
+    def noted(self) -> list[tuple[object, ...]]:
+        """The links that are in the database."""
+        return execute(
+            self.url,
+            "SELECT id, owner, target, extract(epoch FROM expires_at)::int FROM inletspy_links",
+        )
 
     def token(self, *arguments: str) -> tuple[str, str]:
         """A share token, and what was said besides."""
@@ -94,6 +102,7 @@ class ShareTests(CommandTestCase):
         self.assertTrue(before + 1800 <= leave.end <= time.time() + 1800)
         self.assertIn("while ann serves it", said)
         self.assertNotIn(token, said)
+        self.assertEqual(self.noted(), [(link_id(token), "ann", "private:db", leave.end)])
 
     def test_whose_private_service_it_is(self) -> None:
         for words, status, text in (

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
 
 from inletspy.edge.accesslog import AccessLog
-from inletspy.policy.links import new_link_token
+from inletspy.policy.links import link_id, new_link_token
 from inletspy.policy.visits import VisitRule, hash_password
 from tests.certificates import self_signed
 from tests.edge.tunnels import (
@@ -532,6 +532,19 @@ class PrivateTests(VisitTestCase):
         self.assertEqual((await self.answer(self.cookie())).status, 401)
         self.edge.settings.change(link_signing_key="")
         self.assertEqual((await self.answer(self.cookie(key=""))).status, 401)
+
+    async def test_a_link_that_was_revoked(self) -> None:
+        """Link, cookie and field of that one are over at once, and those of others are not."""
+        token, other = self.link_token(), self.link_token()
+        await self.seen(f"Cookie: tunnel_visit={token}")
+        self.edge.revoked.add(link_id(token))
+        for field in (f"Cookie: tunnel_visit={token}", f"X-Tunnel-Token: {token}"):
+            self.assertEqual((await self.answer(field)).status, 401)
+        visitor = await self.visit(self.request(f"GET /?tunnel_token={token} HTTP/1.1", *PAGE))
+        head, body = await read_answer(visitor)
+        self.assertEqual((head.status, head.get("set-cookie")), (401, None))
+        self.assertIn(b"This link is not valid any more", body)
+        await self.seen(f"Cookie: tunnel_visit={other}")
 
     async def test_an_old_link_of_a_visitor_who_is_in(self) -> None:
         """The token vanishes, and is never the upstream's to see."""

@@ -216,8 +216,14 @@ class Edge:
             reactor.seconds, lambda: self.settings.current.name_lease_seconds
         )
         self.quota = AddressQuota(lambda: self.settings.current.connections_per_address)
+        #: What share links are called that were revoked.
+        self.revoked: set[str] = set()
         visits = Visits(
-            self.settings, self._in_thread, secure=public_url.startswith("https:"), now=self._now
+            self.settings,
+            self._in_thread,
+            secure=public_url.startswith("https:"),
+            now=self._now,
+            revoked=lambda: self.revoked,
         )
         #: Names that are one user's, whether served or not.
         self.reserved: set[str] = set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from inletspy.policy.links import LONGEST_LINK, link_end, link_with, new_link_token
+from inletspy.policy.links import LONGEST_LINK, link_end, link_id, link_with, new_link_token
 from tests.properties import repeatable
 
 GOOD: dict[str, Any] = {"key": "k" * 32, "hostname": "app.tunnel.localhost", "owner": "ann"}
@@ -59,6 +59,13 @@ class LinkTests(SynchronousTestCase):
             b"",
         ):
             self.assertIsNone(self.end(forged), forged)
+
+    def test_revoked(self) -> None:
+        token = new_link_token(**GOOD, end=1060)
+        other = new_link_token(**GOOD, end=1060)
+        self.assertIsNone(self.end(token.encode(), revoked={link_id(token)}))
+        self.assertEqual(self.end(token.encode(), revoked={link_id(other)}), 1060)
+        self.assertNotIn(token.rpartition(".")[2], link_id(token))
 
     def test_two_are_never_the_same(self) -> None:
         self.assertNotEqual(new_link_token(**GOOD, end=1), new_link_token(**GOOD, end=1))

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from inletspy.errors import Refused
 from inletspy.policy.accounts import Accounts
-from inletspy.policy.links import LONGEST_LINK, link_end, new_link_token, sign
+from inletspy.policy.links import LONGEST_LINK, link_end, link_id, new_link_token, sign
 from inletspy.policy.private import (
     Leave,
     PrivateName,
@@ -83,8 +83,13 @@ class GuestTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.shared, self.key, self.now = "a shared token", KEY, 1000.0
         self.accounts = Accounts(owners={"ann": Owner("ann", "ann")})
+        self.revoked: set[str] = set()
         self.policy = TokenPolicy(
-            lambda: self.shared, lambda: self.accounts, lambda: self.now, signing_key=lambda: KEY
+            lambda: self.shared,
+            lambda: self.accounts,
+            lambda: self.now,
+            signing_key=lambda: KEY,
+            revoked=lambda: self.revoked,
         )
 
     def guest(self, owner: str = "ann") -> Credential | None:
@@ -112,6 +117,14 @@ class GuestTests(SynchronousTestCase):
         self.assertIsNone(self.policy.guest(self.shared))
         self.key = "j" * 32
         self.assertIsNone(self.guest())
+
+    def test_revoked(self) -> None:
+        guest = self.guest()
+        assert guest is not None
+        self.revoked = {link_id(guest.share_token)}
+        self.assertIsNone(self.policy.guest(guest.share_token))
+        self.assertIn("good no longer", self.over(guest))
+        self.assertIsNotNone(self.guest())
 
     def over(self, guest: Credential) -> str:
         with self.assertRaises(Refused) as caught:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.system.http import fetch, upstream
@@ -22,6 +24,18 @@ class VisitTests(WholeTestCase):
         client = ClientProcess(self, self.server, *words, environ=environ)
         await client.start()
         return client
+
+    async def api(self, method: str, path: str, *keys: str, body: Any = None) -> Any:
+        """What the status port answers, down to what has these keys."""
+        content = None if body is None else json.dumps(body).encode()
+        url = f"{self.server.status_url}/api/{path}"
+        headers = {"Content-Type": "application/json"} if body else {}
+        answer = await fetch(url, method, token=self.server.token, body=content, headers=headers)
+        self.assertTrue(answer.json["success"], answer.body)
+        found = answer.json["data"]
+        for key in keys:
+            found = found[key]
+        return found
 
     async def test_passwords_and_tokens(self) -> None:
         self.server = ServerProcess(self, "--access-log", self.mktemp())
@@ -91,6 +105,20 @@ class VisitTests(WholeTestCase):
         await other.start()
         stolen = {"Cookie": f"tunnel_visit={token}", "X-Tunnel-Token": token}
         self.assertEqual((await fetch(self.server.url("other"), headers=stolen)).status, 401)
+
+        rows = await self.api("GET", "tunnels", "tunnels")
+        row = next(row for row in rows if row["hostname"].startswith("app."))
+        (listed,) = await self.api("GET", f"tunnels/{row['id']}/links", "links")
+        self.assertIn(f".{listed['id']}.", token)
+        made = await self.api("POST", f"tunnels/{row['id']}/links", body={"expires_in": 60})
+        again = CookieJar()
+        self.assertEqual((await fetch(made["url"], cookies=again)).status, 200)
+        await self.api("DELETE", f"tunnels/{row['id']}/links/{listed['id']}")
+        for there in ({"cookies": browser}, {"headers": {"X-Tunnel-Token": token}}):
+            self.assertEqual((await fetch(url, **there)).status, 401)
+        self.assertEqual((await fetch(link, cookies=CookieJar())).status, 401)
+        self.assertEqual((await fetch(url, cookies=again)).status, 200)
+
         await self.server.stop()
         self.assertNotIn(token, log.read_text(encoding="utf-8"))
         self.assertIn('"/?tunnel_token=***" 303', log.read_text(encoding="utf-8"))

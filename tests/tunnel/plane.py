@@ -18,11 +18,12 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from inletspy.edge.tcp import PublicPorts
-from inletspy.interfaces import IAccounts, ISettings
+from inletspy.interfaces import IAccounts, ISettings, ISharedLinks
 from inletspy.policy.accounts import Accounts
 from inletspy.policy.guesses import Guesses
 from inletspy.policy.quotas import AddressQuota, Refusals
 from inletspy.policy.routes import RouteTable
+from inletspy.policy.sharing import SharedLink, SharedLinks
 from inletspy.policy.tokens import Credential, Owner, TokenPolicy, token_digest
 from inletspy.policy.usage import Usages
 from inletspy.settings import Settings
@@ -143,6 +144,23 @@ class Address:
         return f"tcp://{DOMAIN}:{port}"
 
 
+@implementer(ISharedLinks)
+class KeptLinks:
+    """Share links in memory only."""
+
+    def __init__(self) -> None:
+        self.current = SharedLinks()
+
+    def note(self, link: SharedLink) -> None:
+        self.current = SharedLinks({**self.current.by_id, link.id: link})
+
+    async def add(self, link: SharedLink) -> None:
+        self.note(link)
+
+    async def revoke(self, id: str) -> None:
+        self.note(replace(self.current.by_id[id], revoked_at=1.0))
+
+
 class Plane:
     """The control plane, on a free port of the loopback interface.
 
@@ -173,6 +191,7 @@ class Plane:
         )
         self.ports = PublicPorts(reactor, "127.0.0.1", AddressQuota(lambda: 1000))
         self.accounts = ChangingAccounts()
+        self.shared_links = KeptLinks()
         tokens = TokenPolicy(
             lambda: self.settings.current.shared_token,
             lambda: self.accounts.current,
@@ -180,6 +199,7 @@ class Plane:
             self.accounts.used.append,
             Guesses(clock.seconds, lambda: self.settings.current.wrong_tokens_per_address, 900),
             signing_key=lambda: self.settings.current.link_signing_key,
+            revoked=lambda: self.shared_links.current.revoked,
         )
         self.told: list[str] = []
         self.refusals = Refusals(clock.seconds, self.told.append)
@@ -197,7 +217,9 @@ class Plane:
             Address(),
         )
         self.admission.subscribe(self._changed)
-        self.control = ControlPlane(clock, self.settings, self.strangers, self.admission)
+        self.control = ControlPlane(
+            clock, self.settings, self.strangers, self.admission, self.shared_links
+        )
         self.control.start()
         factory = ServerLinkFactory(reactor, self.control)
         self._listening = reactor.listenTCP(0, factory, interface="127.0.0.1")

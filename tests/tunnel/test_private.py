@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 from struct import pack
 from typing import Any
@@ -21,6 +23,7 @@ from inletspy.errors import Refused
 from inletspy.policy.limits import Limits
 from inletspy.policy.links import link_with, new_link_token
 from inletspy.policy.private import PrivateName, new_share_token
+from inletspy.policy.sharing import make_link
 from inletspy.tunnel import contest
 from inletspy.wire.control import ServiceOffer
 from inletspy.wire.frames import OPEN, RESET, pack_frame
@@ -522,11 +525,27 @@ class PassingTests(PlaneTestCase):
         self.assertEqual(str(error), UNKNOWN.format("db"))
 
     async def test_guest_and_its_end(self) -> None:
+        await self.guest_ends(lambda: self.plane.settings.change(link_signing_key="j" * 43))
+
+    async def test_a_guest_whose_token_is_revoked(self) -> None:
         await self.serve()
-        await self.reach(self.share())
+        link, token = make_link(KEY, "alice", "", "private:db", time.time(), 60)
+        self.plane.shared_links.note(link)
+
+        def revoke() -> None:
+            self.plane.shared_links.note(replace(link, revoked_at=time.time()))
+            self.plane.admission.sweep()
+
+        await self.guest_ends(revoke, token)
+
+    async def guest_ends(self, end: Callable[[], None], token: str = "") -> None:
+        """A guest connects, and is told that its token is good no longer."""
+        if not token:
+            await self.serve()
+        await self.reach(token or self.share())
         running = self.running
         near, far = await self.joined()
-        self.plane.settings.change(link_signing_key="j" * 43)
+        end()
         self.assertIn(await near.ended(), (CUT, CLOSED))
         await far.ended()
         error = await self.assertFailure(running, Refused)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import TestCase
 
 from inletspy.policy.links import link_end
+from inletspy.policy.sharing import SHARED_LIMIT, SharedLinks, key_mark, make_link
 from tests.tunnel.ends import Client
 from tests.tunnel.plane import DOMAIN, Plane, offer
 
@@ -84,6 +86,26 @@ class ShareTests(TestCase):
         (token,) = parse_qs(url.query)["tunnel_token"]
         end = link_end(token.encode(), KEY, f"app.{DOMAIN}", "shared", time.time())
         self.assertEqual(end, shared["expires"])
+
+    async def test_it_is_noted(self) -> None:
+        client = await self.client()
+        client.say({"type": "share", "service": "web", "seconds": 7200})
+        shared = await client.hear("shared")
+        (link,) = self.plane.shared_links.current.by_id.values()
+        self.assertIn(f".{link.id}.", shared["url"])
+        self.assertEqual((link.owner, link.target), ("shared", f"app.{DOMAIN}"))
+        self.assertEqual(link.expires_at, shared["expires"])
+        self.assertEqual(link.mark, key_mark(KEY))
+
+    async def test_not_any_number(self) -> None:
+        client = await self.client()
+        link, _ = make_link(KEY, "shared", "app", "http://app", time.time(), 60)
+        links = {str(n): replace(link, id=str(n)) for n in range(SHARED_LIMIT)}
+        self.plane.shared_links.current = SharedLinks(links)
+        client.say({"type": "share", "service": "web", "seconds": 60})
+        notice = await client.hear("notice")
+        self.assertIn("no link: 10000 links were made", notice["message"])
+        self.assertEqual(len(self.plane.shared_links.current.by_id), SHARED_LIMIT)
 
     async def test_none(self) -> None:
         client = await self.client()

@@ -22,6 +22,7 @@ from inletspy.policy.signins import SignIns
 from inletspy.policy.tokens import TokenPolicy
 from inletspy.store.accounts import StoredAccounts
 from inletspy.store.database import Database
+from inletspy.store.links import StoredLinks
 from inletspy.store.settings import StoredSettings
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import status_site
@@ -76,6 +77,9 @@ class StoredTestCase(TestCase):
             lambda: self.accounts.current,
             reactor.seconds,
         )
+        self.shared_links = StoredLinks(self.database, reactor)
+        await self.shared_links.load()
+        self.addCleanup(self.shared_links.stop)
         self.live = StubTunnels()
         self.live.show(*(live_row(owner=owner, client_id=f"{owner}-1") for owner in self.tokens))
         self.registrations = Registrations(self.live, reactor)
@@ -84,6 +88,7 @@ class StoredTestCase(TestCase):
             settings=self.settings,
             accounts=self.accounts,
             tunnels=self.registrations,
+            shared_links=self.shared_links,
             authenticate=lambda token, source: policy.authenticate(token),
             sign_ins=SignIns(
                 policy.known, lambda: self.settings.current.session_signing_key, reactor.seconds
@@ -152,7 +157,11 @@ class StoredTestCase(TestCase):
             return
         responses = described["responses"]
         self.assertIn(str(answer.status), responses, f"{method} {template}: {answer.body!r}")
-        schema = responses[str(answer.status)]["content"]["application/json"]["schema"]
+        ((media_type, content),) = responses[str(answer.status)]["content"].items()
+        self.assertEqual(answer.headers["Content-Type"], media_type)
+        if media_type != "application/json":
+            return
+        schema = content["schema"]
         validator = Draft202012Validator({"components": self.document["components"], **schema})
         faults = [error.message for error in validator.iter_errors(answer.json)]
         self.assertEqual(faults, [], f"{method} {template} {answer.status}")

@@ -20,11 +20,14 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from inletspy.interfaces import IAccounts, IStoredSettings, ITunnels
+from inletspy.errors import DatabaseUnavailable
+from inletspy.interfaces import IAccounts, ISharedLinks, IStoredSettings, ITunnels
 from inletspy.policy.accounts import Accounts
+from inletspy.policy.sharing import SharedLink, SharedLinks
 from inletspy.policy.signins import SignIns
 from inletspy.policy.tokens import SHARED, Credential, Owner, token_digest
 from inletspy.policy.traffic import Traffic
+from inletspy.policy.visits import VisitRule
 from inletspy.settings import Settings
 from inletspy.web.access import Authenticate
 from inletspy.web.channel import StatusChannel
@@ -139,6 +142,30 @@ class StubAccounts:
         raise NotImplementedError
 
 
+@implementer(ISharedLinks)
+class StubSharedLinks:
+    """Share links in memory only.
+
+    Attributes:
+        away: whether they can't be changed.
+    """
+
+    def __init__(self) -> None:
+        self.current = SharedLinks()
+        self.away = False
+
+    def note(self, link: SharedLink) -> None:
+        self.current = SharedLinks({**self.current.by_id, link.id: link})
+
+    async def add(self, link: SharedLink) -> None:
+        if self.away:
+            raise DatabaseUnavailable("away")
+        self.note(link)
+
+    async def revoke(self, id: str) -> None:
+        await self.add(replace(self.current.by_id[id], revoked_at=NEW_YEAR))
+
+
 @implementer(ITunnels)
 class StubTunnels:
     """Live tunnels that a test makes up."""
@@ -147,6 +174,7 @@ class StubTunnels:
         self.live: list[dict[str, Any]] = []
         self.kept: list[dict[str, Any]] = []
         self.passing: dict[str, Traffic] = {}
+        self.rules: dict[str, VisitRule] = {}
         self.observers: list[Callable[[], None]] = []
 
     def rows(self) -> list[dict[str, Any]]:
@@ -157,6 +185,9 @@ class StubTunnels:
 
     def traffic(self) -> dict[str, Traffic]:
         return self.passing
+
+    def rule(self, id: str) -> VisitRule | None:
+        return self.rules.get(id)
 
     def close(self, id: str) -> bool:
         kept = [row for row in self.live if row["id"] != id]
@@ -223,6 +254,7 @@ class StatusPort:
         self.settings = StubSettings(**settings)
         self.accounts = StubAccounts(table)
         self.live = StubTunnels()
+        self.shared_links = StubSharedLinks()
         self.tunnels = Registrations(self.live, self.clock)
         self.unhealthy: str | None = None
         self.server_url = ""
@@ -237,6 +269,7 @@ class StatusPort:
             settings=self.settings,
             accounts=self.accounts,
             tunnels=self.tunnels,
+            shared_links=self.shared_links,
             authenticate=authenticate or self.authenticate,
             sign_ins=self.sign_ins,
             health=lambda: self.unhealthy,

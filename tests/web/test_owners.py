@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from inletspy.policy.visits import VisitRule
 from tests.web.stored import StoredTestCase
 from tests.web.support import registration
 
@@ -24,6 +25,11 @@ TRIALS: Final[dict[tuple[str, str], tuple[Any, set[int]]]] = {
     ("GET", "/api/tunnels/{id}"): (None, {404}),
     ("DELETE", "/api/tunnels/{id}"): (None, {404}),
     ("GET", "/api/tunnels/{id}/requests"): (None, {404}),
+    ("GET", "/api/tunnels/{id}/access"): (None, {404}),
+    ("GET", "/api/tunnels/{id}/qr.svg"): (None, {404}),
+    ("GET", "/api/tunnels/{id}/links"): (None, {404}),
+    ("POST", "/api/tunnels/{id}/links"): ({"expires_in": 60}, {404}),
+    ("DELETE", "/api/tunnels/{id}/links/{link_id}"): (None, {404}),
     ("GET", "/api/tokens"): (None, {200}),
     ("POST", "/api/tokens"): ({"user": "alice"}, {403}),
     ("GET", "/api/tokens/{prefix}"): (None, {404}),
@@ -63,8 +69,17 @@ class IsolationTests(StoredTestCase):
         self.assertEqual(answer.status, 200)
         tunnels = (await self.data("GET", "/api/tunnels", token=self.tokens["alice"]))["tunnels"]
         self.assertEqual(len(tunnels), 2)
+        live = tunnels[0]["id"]
+        self.live.rules[live] = VisitRule(private=True)
+        link = await self.data(
+            "POST", f"/api/tunnels/{live}/links", {"expires_in": 60}, self.tokens["alice"]
+        )
         self.ids: dict[str, list[str]] = {
             "/api/tunnels/{id}/requests": [row["id"] for row in tunnels],
+            "/api/tunnels/{id}/access": [live],
+            "/api/tunnels/{id}/qr.svg": [live],
+            "/api/tunnels/{id}/links": [live],
+            "/api/tunnels/{id}/links/{link_id}": [f"{live}/links/{link['id']}"],
             "/api/tunnels/{id}": [row["id"] for row in tunnels],
             "/tunnels/{client_id}": [row["client_id"] for row in tunnels],
             "/api/tokens/{prefix}": [self.tokens["alice"][:12]],
@@ -84,6 +99,7 @@ class IsolationTests(StoredTestCase):
             (await self.data("GET", f"/api/{kind}", token=self.tokens["root"]))[kind]
             for kind in kinds
         ]
+        found.append(self.shared_links.current)
         for row in found[1]:
             row.pop(_USED)
         return [*found, await self.settings.table.all()]
@@ -126,7 +142,7 @@ class IsolationTests(StoredTestCase):
         token = self.tokens["bob"]
         for path in self.ids:
             for method in ("GET", "DELETE"):
-                nowhere = re.sub("{.*}", "ipy_12345678", path)
+                nowhere = re.sub("{[^}]*}", "ipy_12345678", path)
                 missing = await self.ask(method, nowhere, token=token)
                 for where in self.places(path):
                     answer = await self.ask(method, where, token=token)
@@ -139,8 +155,9 @@ class IsolationTests(StoredTestCase):
         for path in self.ids:
             if path in ("/tunnels/{client_id}", "/api/users/{name}", "/api/config/{key}"):
                 continue
-            only_seen = path == "/api/tokens/{prefix}" or path.endswith("/requests")
-            for method in ("GET",) if only_seen else ("GET", "DELETE"):
+            for method in ("GET", "DELETE") if path != "/api/tokens/{prefix}" else ("GET",):
+                if (method, path) not in TRIALS:
+                    continue
                 answer = await self.ask(method, self.places(path)[-1], token=token)
                 self.assertEqual(answer.status, 200, f"{method} {path}")
         prefix = self.tokens["alice"][:12]

@@ -31,6 +31,7 @@ from tests.web.support import (
     Answer,
     StubAccounts,
     StubSettings,
+    StubSharedLinks,
     StubTunnels,
     live_row,
     sign_ins,
@@ -71,6 +72,7 @@ class SocketTests(TestCase):
         self.site: StatusSite = status_site(
             settings=StubSettings(),
             tunnels=registrations,
+            shared_links=StubSharedLinks(),
             accounts=StubAccounts(None),
             authenticate=lambda token, source: CREDENTIALS.get(token),
             sign_ins=sign_ins(reactor.seconds),
