@@ -228,6 +228,12 @@ class NginxTests(SampleTestCase):
         rows = (await self.base("/status", self.server.token)).json
         self.assertEqual([row["hostname"] for row in rows], [HOST])
 
+    async def test_page_of_the_status_port(self) -> None:
+        page = await self.base("/")
+        self.assertEqual(page.status, 200)
+        self.assertEqual(page.headers.getRawHeaders("Content-Type"), ["text/html; charset=utf-8"])
+        self.assertNotIn(HOST.encode(), page.body)  # before somebody has signed in
+
     async def test_nothing_else(self) -> None:
-        for path in ("/", "/index.html", "/tunnel/x", "/statuses", "/apis"):
+        for path in ("/index.html", "/tunnel/x", "/statuses", "/apis"):
             self.assertEqual((await self.base(path)).status, 404, path)
