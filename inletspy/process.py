@@ -18,7 +18,14 @@ from twisted.logger import Logger
 
 from inletspy.errors import StartError
 
-__all__ = ["DataDirectory", "complain", "exit_with", "raise_descriptor_limit"]
+__all__ = [
+    "DataDirectory",
+    "complain",
+    "exit_with",
+    "memory",
+    "open_descriptors",
+    "raise_descriptor_limit",
+]
 
 _log = Logger()
 
@@ -114,3 +121,20 @@ def raise_descriptor_limit() -> int:
     except (OSError, ValueError):
         return soft
     return hard
+
+
+def memory() -> int | None:
+    """Bytes of memory that this process has; None where that can't be known."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * resource.getpagesize()
+
+
+def open_descriptors() -> int | None:
+    """How many files this process has open; None where that can't be known."""
+    try:
+        return len(os.listdir("/dev/fd"))
+    except OSError:
+        return None

@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from inletspy import __version__
 from inletspy.announcement import say_what_to_type, without_password
+from inletspy.condition import Condition
 from inletspy.config import ServerConfig, is_development
 from inletspy.edge.accesslog import AccessLog
 from inletspy.edge.resource import EdgeSite, HostProxyResource
@@ -292,6 +293,9 @@ class Server(Service):
                     tokens.known, lambda: settings.current.session_signing_key, reactor.seconds
                 ),
                 health=lambda: self._health(database),
+                condition=Condition(
+                    reactor.seconds, quota.__len__, descriptors, database, admission, control
+                ),
                 server_url=lambda: self._server_url(settings, control_port),
                 clock=reactor,
             )

@@ -49,7 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "admin": BASE | {"store"},
     "process": {"errors"},
     "announcement": {"config"},
-    "services": BASE | {"announcement", "process", "tunnel", "edge", "store", "web"},
+    "condition": {"interfaces", "process"},
+    "services": BASE | {"announcement", "condition", "process", "tunnel", "edge", "store", "web"},
     "tap": BASE | {"services"},
     "compat": BASE | {"client", "tap"},
 }

@@ -122,6 +122,9 @@ class AddressQuota:
         self._counts[address] = count + 1
         return True
 
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
     def give_back(self, address: str) -> None:
         """A counted connection has ended."""
         address = block_of(address)

@@ -193,7 +193,7 @@ class Traffic:
         """All that there were, be they over or not."""
         return self.noted + self.open
 
-    def pulse(self, now: float) -> tuple[int, ...]:
+    def pulse(self, now: float) -> tuple[float, ...]:
         """Differs from an earlier one if `figures` do; costs little.
 
         Args:
@@ -204,7 +204,7 @@ class Traffic:
             return counts
         quiet = int(now) - self._second
         # Rate and curve go on changing for a while.
-        rate = int(now) if quiet <= _RATE_SECONDS else 0
+        rate = self._rate(int(now)) if quiet <= _RATE_SECONDS else 0.0
         slot = int(now) // SLOT_SECONDS if quiet <= (_SLOTS + 1) * SLOT_SECONDS else 0
         return *counts, rate, slot
 

@@ -101,6 +101,7 @@ class Database:
         self._heartbeat = heartbeat
         self.description = self._address.description
         self.connected = False
+        self._since: float = reactor.seconds()
         self.lost: Observers[[str]] = Observers()
         self.restored: Observers[[]] = Observers()
         self.notified: Observers[[str]] = Observers()
@@ -161,9 +162,10 @@ class Database:
         return ensureDeferred(migrate())
 
     def snapshot(self) -> Mapping[str, Any]:
-        """Whether the database is there, and if not, why."""
+        """Whether the database is there, since when, and if it is not, why."""
         return {
             "connected": self.connected,
+            "since": self._since,
             "database": self.description,
             "problem": self._problem,
         }
@@ -214,6 +216,7 @@ class Database:
             await self._disconnect()
             raise
         self.connected = True
+        self._since = self._reactor.seconds()
         self._problem = None
         self._pulse = LoopingCall(self._feel_pulse)
         self._pulse.clock = self._reactor
@@ -241,6 +244,7 @@ class Database:
         if not self.connected:
             return  # while connecting: the attempt fails by itself
         self.connected = False
+        self._since = self._reactor.seconds()
         self._problem = reason
         log.warn("lost the database {database}: {reason}", database=self.description, reason=reason)
         self._delays = self._make_delays()

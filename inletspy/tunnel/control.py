@@ -17,9 +17,10 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from inletspy.errors import Code, OverLimit, ProtocolViolation, Refused
-from inletspy.interfaces import ISettings, ISharedLinks
+from inletspy.interfaces import ISettings, ISharedLinks, ISnapshot
 from inletspy.policy.links import LONGEST_LINK
 from inletspy.policy.sharing import make_link
 from inletspy.policy.tokens import Credential
@@ -144,6 +145,7 @@ class _Greeting:
             self._link.close(error.code.close_code, error.message)
 
 
+@implementer(ISnapshot)
 class ControlPlane:
     """Greets clients; see `inletspy.tunnel.serverlink.ServerEvents`.
 
@@ -291,6 +293,10 @@ class ControlPlane:
                 link.abort()
             else:
                 link.sendPing()
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """See `inletspy.interfaces.ISnapshot`."""
+        return {"links": len(self._links)}
 
     # -- sessions
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from inletspy.web.access import Access, Caller
 
-__all__ = ["ANSWER_SECONDS", "Asked", "Call", "tree"]
+__all__ = ["ANSWER_SECONDS", "Asked", "Call", "Ongoing", "tree"]
 
 _log = Logger()
 
@@ -93,7 +93,7 @@ class Call:
         errors: further statuses, and when.
         failure: what errors look like, where that is not as everywhere.
         bare: whether the answer stands for itself even under `/api`.
-        media_type: what a success is; one that is no JSON is given as text.
+        media_type: what a success is; one that is no JSON is given as text, or goes on.
     """
 
     method: str
@@ -123,6 +123,14 @@ class Call:
     def enveloped(self) -> bool:
         """Whether answers say if they are a success, with what there is in `data`."""
         return self.path.startswith("/api/") and not self.bare
+
+
+class Ongoing:
+    """An answer that goes on: what is sent when, it sees to itself."""
+
+    def begin(self, request: Request) -> None:
+        """Answer the request."""
+        raise NotImplementedError
 
 
 def tree(calls: Iterable[Call], access: Access, clock: IReactorTime) -> Resource:
@@ -184,6 +192,8 @@ class _Branch(Resource):
         else:
             if isinstance(answer, Coroutine):
                 _Pending(request, answer, enveloped, self._clock)
+            elif isinstance(answer, Ongoing):
+                answer.begin(request)
             else:
                 _send(request, answer)
         return NOT_DONE_YET
@@ -213,6 +223,8 @@ class _Branch(Resource):
             detail = f"{_MAX_UNDER_WAY} calls of yours are still under way"
             raise Problem(429, "Too many calls", detail, {"Retry-After": "1"})
         answer = call.run(asked)
+        if isinstance(answer, Ongoing):
+            return answer
         if isinstance(answer, Awaitable):
             return self._finished_later(call, answer, who)
         return _finished(call, answer)

@@ -22,6 +22,8 @@ from inletspy.web.api import ConfigurationCalls, ServerUrl, TunnelCalls
 from inletspy.web.calls import Call, tree
 from inletspy.web.channel import PATIENCE_SECONDS, StatusChannel, StatusRequest
 from inletspy.web.config import SETTING, SettingCalls
+from inletspy.web.events import EventCalls
+from inletspy.web.health import HEALTH, Condition, HealthCalls
 from inletspy.web.links import LINK, LinkCalls
 from inletspy.web.openapi import document
 from inletspy.web.registrations import Registrations
@@ -42,6 +44,7 @@ SCHEMAS: Final = {
     "Traffic": TRAFFIC,
     "Request": PASSAGE,
     "Link": LINK,
+    "Health": HEALTH,
     "Token": TOKEN,
     "User": USER,
     "Name": NAME,
@@ -58,6 +61,7 @@ def status_site(
     authenticate: Authenticate,
     sign_ins: SignIns,
     health: Health,
+    condition: Condition,
     server_url: ServerUrl,
     clock: IReactorTime,
 ) -> StatusSite:
@@ -71,6 +75,7 @@ def status_site(
         authenticate: what a token is good for; see `access.Authenticate`.
         sign_ins: who is signed in.
         health: why the server is not healthy; None while it is.
+        condition: how it is, in figures.
         server_url: the control address to hand out where no setting names one; may
             give an empty text.
         clock: for the time that clients may take.
@@ -84,6 +89,8 @@ def status_site(
         *TunnelCalls(tunnels, clock.seconds).calls(),
         *TrafficCalls(tunnels).calls(),
         *LinkCalls(tunnels, shared_links, settings, clock.seconds).calls(),
+        *EventCalls(tunnels, access, condition, clock).calls(),
+        *HealthCalls(condition).calls(),
         *AccountCalls(accounts, settings, clock.seconds).calls(),
         *SettingCalls(settings).calls(),
     ]

@@ -56,6 +56,7 @@ class StatusTestCase(TestCase):
             authenticate=lambda token, source: CREDENTIALS.get(token),
             sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
+            condition=dict,
             server_url=lambda: "",
             clock=reactor,
         )

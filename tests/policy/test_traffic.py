@@ -172,7 +172,7 @@ class PulseTests(TrafficTestCase):
         self.assertEqual(self.assertTellsOfChanges(NOW, 10), 0)
         for _ in range(10):
             self.note(NOW + 3)
-        self.assertLess(self.assertTellsOfChanges(NOW + 3, 1200), 80)
+        self.assertLess(self.assertTellsOfChanges(NOW + 3, 1200), 64)
         self.assertEqual(self.assertTellsOfChanges(NOW + 1200, 100), 0)
 
     def test_counts(self) -> None:

@@ -29,7 +29,16 @@ from inletspy.web.site import status_site
 from tests.peers import until
 from tests.postgres import url_of_new_database
 from tests.store.support import reactor
-from tests.web.support import SHARED_TOKEN, STRANGER, Answer, StubTunnels, Wire, bearer, live_row
+from tests.web.support import (
+    CONDITION,
+    SHARED_TOKEN,
+    STRANGER,
+    Answer,
+    StubTunnels,
+    Wire,
+    bearer,
+    live_row,
+)
 
 __all__ = ["DOMAIN", "StoredTestCase"]
 
@@ -94,6 +103,7 @@ class StoredTestCase(TestCase):
                 policy.known, lambda: self.settings.current.session_signing_key, reactor.seconds
             ),
             health=lambda: None,
+            condition=lambda: CONDITION,
             server_url=lambda: "",
             clock=reactor,
         )

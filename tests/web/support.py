@@ -54,6 +54,21 @@ CREDENTIALS = {
     }.items()
 }
 
+#: How the server is.
+CONDITION: dict[str, Any] = {
+    "version": "1.2.3",
+    "uptime_seconds": 60,
+    "tunnels": 1,
+    "links": 2,
+    "sessions": 3,
+    "streams": 4,
+    "visitors": 5,
+    "memory_bytes": 6,
+    "descriptors": {"open": 7, "limit": 8},
+    "database": {"state": "up", "since": "2026-01-01T00:00:00Z"},
+    "refusals": {"wrong_tokens": 9},
+}
+
 _ids = itertools.count(1)
 
 #: 2026-01-01T00:00:00Z
@@ -257,6 +272,7 @@ class StatusPort:
         self.shared_links = StubSharedLinks()
         self.tunnels = Registrations(self.live, self.clock)
         self.unhealthy: str | None = None
+        self.condition = dict(CONDITION)
         self.server_url = ""
         self.tokens_seen: list[str] = []
         self.sources_seen: list[str | None] = []
@@ -273,6 +289,7 @@ class StatusPort:
             authenticate=authenticate or self.authenticate,
             sign_ins=self.sign_ins,
             health=lambda: self.unhealthy,
+            condition=lambda: self.condition,
             server_url=lambda: self.server_url,
             clock=self.clock,
         )

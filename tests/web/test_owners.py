@@ -30,6 +30,8 @@ TRIALS: Final[dict[tuple[str, str], tuple[Any, set[int]]]] = {
     ("GET", "/api/tunnels/{id}/links"): (None, {404}),
     ("POST", "/api/tunnels/{id}/links"): ({"expires_in": 60}, {404}),
     ("DELETE", "/api/tunnels/{id}/links/{link_id}"): (None, {404}),
+    ("GET", "/api/events"): (None, {404}),
+    ("GET", "/api/health"): (None, {403}),
     ("GET", "/api/tokens"): (None, {200}),
     ("POST", "/api/tokens"): ({"user": "alice"}, {403}),
     ("GET", "/api/tokens/{prefix}"): (None, {404}),
@@ -125,6 +127,8 @@ class IsolationTests(StoredTestCase):
                     expected = expected | {403}
                 queries = ["", "?client_id=alice-1"] if path == "/api/tunnels" else [""]
                 queries += ["?user=alice"] if path in ("/api/tokens", "/api/names") else []
+                if path == "/api/events":  # without a tunnel it never ends
+                    queries = [f"?tunnel={id}" for id in self.ids["/api/tunnels/{id}"]]
                 queries = [path + query for query in queries]
                 for where in self.places(path) if "{" in path else queries:
                     answer = await self.ask(method, where, body, token)

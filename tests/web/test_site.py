@@ -77,6 +77,7 @@ class SocketTests(TestCase):
             authenticate=lambda token, source: CREDENTIALS.get(token),
             sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
+            condition=dict,
             server_url=lambda: "",
             clock=reactor,
         )
