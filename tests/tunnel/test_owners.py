@@ -17,6 +17,18 @@ from tests.tunnel.plane import DOMAIN, TOKEN, Plane, Recorder, offer, stock_fiel
 from tests.tunnel.test_admission import free_ports
 from tests.tunnel.websocket import handshake
 
+#: What does harm to those who put it into SQL, headers, pages, formats or paths as it is.
+ODD_TEXTS = (
+    "'; DROP TABLE inletspy_users; --",
+    "a\r\nX-Injected: 1",
+    "a\0b",
+    "<script>",
+    "%s%n",
+    "{0}",
+    "\ud800",
+    "../../etc",
+    "*",
+)
 ALICES, BOBS, ALICES_SECOND = "ipy_alice_1", "ipy_bob_1", "ipy_alice_2"
 
 
@@ -122,17 +134,7 @@ class AdmissionTests(OwnersTestCase):
         await self.plane.until_empty()
 
     async def test_odd_texts_from_a_client(self) -> None:
-        for text in (
-            "'; DROP TABLE inletspy_users; --",
-            "a\r\nX-Injected: 1",
-            "a\0b",
-            "<script>",
-            "%s%n",
-            "{0}",
-            "\ud800",
-            "../../etc",
-            "*",
-        ):
+        for text in ODD_TEXTS:
             for name, services in (
                 ("client_id", ()),
                 ("hostname", (offer(hostname=text),)),
@@ -148,8 +150,72 @@ class AdmissionTests(OwnersTestCase):
                 self.assertTrue(reason.isprintable())
         self.assertEqual(self.plane.admission.rows(), [])
 
+    async def said_to(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a client is answered that was let in before; nothing more if that ends its link."""
+        client = await self.client(ALICES, offer("web", hostname="alice-x"))
+        client.say(message)
+        client.say({"type": "remove_service", "name": "web"})  # which is always answered
+        answers: list[dict[str, Any]] = []
+        while {"type": "service_removed", "name": "web"} not in answers:
+            try:
+                answers.append(await client.hear_one())
+            except AssertionError:  # closed, or cut
+                break
+        for row in self.plane.admission.rows():
+            self.assertRegex(row["hostname"], rf"^(alice-[a-z0-9-]+\.)?{DOMAIN}$|^$")
+            self.assertTrue(json.dumps(row, ensure_ascii=False).isprintable())
+        client.peer.cut()
+        await self.plane.until_empty()
+        return answers
+
+    async def test_odd_texts_on_a_session(self) -> None:
+        kinds = set()
+        for text in ODD_TEXTS:
+            messages: tuple[dict[str, Any], ...] = (
+                {"type": "add_service", "service": offer(text)},
+                {"type": "add_service", "service": offer("a", hostname=text)},
+                {"type": "add_service", "service": offer("a", upstream=f"http://{text}")},
+                {"type": "add_service", "service": offer("a", "tcp://a:1", private=text)},
+                *(
+                    {"type": "add_service", "service": offer("a", options={option: value})}
+                    for option in ("host_header", "allow", "bearer", "basic_auth", text)
+                    for value in (text, [text], [{"user": text, "salt": text, "hash": text}])
+                ),
+                {"type": "remove_service", "name": text},
+                {"type": "connect", "name": text},
+                {"type": "share", "service": text, "seconds": 60},
+                {"type": text},
+                {"type": "goaway", "message": text},
+            )
+            for message in messages:
+                answers = await self.said_to(message)
+                kinds |= {answer["type"] for answer in answers}
+                # As it was sent it may come back, but never with what acts on a terminal.
+                for answer in answers:
+                    for part in (answer.get("message"), answer.get("name"), answer.get("service")):
+                        self.assertTrue(str(part).isprintable(), (message, answer))
+        self.assertEqual(
+            kinds,
+            {"service_added", "service_removed", "connect_refused", "error", "notice", "goaway"},
+        )
+
 
 class StockTests(OwnersTestCase):
+    async def test_odd_texts(self) -> None:
+        for text in filter(str.isascii, ODD_TEXTS):
+            for fields in (
+                stock_fields(f"{text}=http://a:1"),
+                stock_fields(f"alice-x.{DOMAIN}=http://{text}"),
+            ):
+                peer = await self.plane.peer()
+                peer.send(handshake(*fields, token=ALICES))
+                self.assertNotIn(b"X-Injected", await peer.read_until(b"\r\n\r\n"))
+                for row in self.plane.admission.rows():
+                    self.assertRegex(row["hostname"], rf"^alice-[a-z0-9-]+\.{DOMAIN}$")
+                    self.assertRegex(row["upstream"], "^http://[a-z]+(:1)?$")
+                peer.cut()
+                await self.plane.until_empty()
+
     async def test_names_of_a_container_get_the_prefix(self) -> None:
         await self.plane.stock(f"c0ffee-3000.{DOMAIN}=http://a:1", token=ALICES)
         (row,) = self.plane.admission.rows()
@@ -419,11 +485,15 @@ class IsolationTests(OwnersTestCase):
 
     async def test_every_message_with_the_other_s_ids(self) -> None:
         alice = await self.client(
-            ALICES, offer("web", hostname="alice-x"), offer("db", "tcp://a:1"), client_id="alice"
+            ALICES,
+            offer("web", hostname="alice-x"),
+            offer("db", "tcp://a:1"),
+            offer("vault", "tcp://a:2", private="alice-vault"),
+            client_id="alice",
         )
         alice.answer_pings()
         before = self.plane.admission.rows()
-        web, db = before
+        web, db, _ = before
         session, key = alice.welcome["session"], alice.welcome["key"]
         port = int(db["public_url"].rpartition(":")[2])
         attempts: tuple[tuple[list[Any], dict[str, Any], str | None], ...] = (
@@ -453,10 +523,14 @@ class IsolationTests(OwnersTestCase):
         bob.say(
             {"type": "remove_service", "name": "db"},
             {"type": "remove_service", "name": "alice-x", "session": session},
+            {"type": "share", "service": "db", "seconds": 60, "session": session},
+            {"type": "connect", "name": "alice-vault", "owner": "alice"},
             {"type": "goaway", "session": session},
         )
         for _ in range(2):
             await bob.hear("service_removed")
+        self.assertIn("there is no such service", (await bob.hear("notice"))["message"])
+        self.assertEqual((await bob.hear("connect_refused"))["code"], "no_such_service")
         await bob.hear("goaway")
         rows = [row for row in self.plane.admission.rows() if row["owner"] == "alice"]
         self.assertEqual(rows, before)
