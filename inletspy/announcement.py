@@ -42,7 +42,8 @@ def say_what_to_type(
     """
     # What is typed must find this server, wherever its data is.
     folder = shlex.quote(str(config.data_dir))
-    elsewhere = config.data_dir != default_data_dir() and not os.environ.get("INLETSPY_DATA_DIR")
+    found = Path(os.environ.get("INLETSPY_DATA_DIR") or default_data_dir())
+    elsewhere = config.data_dir != found.expanduser().absolute()
     lines = [
         "",
         "inletspy is ready.",

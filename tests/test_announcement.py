@@ -20,7 +20,7 @@ class SayingTests(SynchronousTestCase):
         for name in ("tunnel", "inletspy"):
             (self.bin / name).write_text("")
         self.patch(sys, "argv", [str(self.bin / "twistd")])
-        self.patch(os, "environ", {**os.environ, "PATH": "/nowhere"})
+        self.patch(os, "environ", {**os.environ, "PATH": "/nowhere", "INLETSPY_DATA_DIR": ""})
         self.addCleanup(os.chdir, Path.cwd())
 
     def said(self, enabled: bool = True) -> str:
@@ -41,6 +41,16 @@ class SayingTests(SynchronousTestCase):
     def test_from_the_checkout(self) -> None:
         os.chdir(self.bin.parent.parent)
         self.assertEqual(self.said(), "INLETSPY_DATA_DIR='/srv/a b' 'an env/bin/tunnel' 3000")
+
+    def test_where_the_environment_leads_to_it(self) -> None:
+        (self.bin / "tunnel").chmod(0o755)
+        for folder, line in (
+            ("/srv/a b", "tunnel 3000"),
+            ("/srv/b", "INLETSPY_DATA_DIR='/srv/a b' tunnel 3000"),
+        ):
+            environ = {**os.environ, "PATH": str(self.bin), "INLETSPY_DATA_DIR": folder}
+            self.patch(os, "environ", environ)
+            self.assertEqual(self.said(), line)
 
     def test_disabled(self) -> None:
         os.chdir("/")
