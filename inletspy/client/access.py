@@ -159,10 +159,21 @@ async def find_access(
         found = Access(named, given_token or _token_kept_for(named, environ, file))
     else:
         here, folder = _on_this_machine(environ)
-        found = Access(here, given_token or read_token_file(folder / "token.txt"))
+        found = Access(here, given_token or _shared_token(folder))
     return Access(
         found.server, check_token(given_token or found.token), domain or found.base_domain
     )
+
+
+def _shared_token(folder: Path) -> str:
+    """The shared token of the server on this machine that has this data directory."""
+    path = folder / "token.txt"
+    if not path.exists():  # as while it is turned off
+        raise UsageError(
+            f"the server on this machine lets nobody in by a shared token (there is no {path}): "
+            "give a user's, by --token-file FILE or INLETS_TOKEN"
+        )
+    return read_token_file(path)
 
 
 def _token_kept_for(server: str, environ: Mapping[str, str], file: ClientFile) -> str:

@@ -138,7 +138,9 @@ class AccessTests(TestCase):
     def test_local_files_that_make_no_sense(self) -> None:
         folder = self.run_server()
         (folder / "token.txt").unlink()
-        self.assertIn("token.txt", self.fault())
+        self.assertIn("by --token-file FILE or INLETS_TOKEN", self.fault())
+        (folder / "token.txt").mkdir()
+        self.assertIn("can't read the token file", self.fault())
         for text in ("", "[]", "{}", '{"pid": "x", "control_port": 1}', "\xff"):
             (folder / "server.json").write_text(text, encoding="latin-1")
             self.assertIn("server.json", self.fault())
