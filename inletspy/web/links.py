@@ -163,7 +163,14 @@ class LinkCalls:
         picture = io.BytesIO()
         # Black on white in any case: many readers take nothing else.
         segno.make(row["public_url"], micro=False).save(
-            picture, kind="svg", border=4, dark="#000", light="#fff", omitsize=True, svgclass=None
+            picture,
+            kind="svg",
+            border=4,
+            dark="#000",
+            light="#fff",
+            omitsize=True,
+            svgclass=None,
+            lineclass=None,
         )
         return picture.getvalue().decode("utf-8")
 
