@@ -34,12 +34,14 @@ __all__ = ["MADE_LIMIT", "AccountsTable"]
 
 T = TypeVar("T")
 
-#: What a token's row is read as, in the order of `_credential`'s parameters.
+#: What a token's row is read as, in the order of `_credential`'s parameters. Those that
+#: expired lately are there for their clients to be told so, whatever the clocks say.
 _CREDENTIAL: Final = (
     "SELECT u.name, u.prefix, t.digest, t.prefix, t.scopes, t.names, t.port_first, t.port_last,"
     " extract(epoch FROM t.expires_at)::float8, t.limits"
     " FROM inletspy_tokens t JOIN inletspy_users u ON u.name = t.user_name"
     " WHERE t.revoked_at IS NULL"
+    " AND (t.expires_at IS NULL OR t.expires_at > CURRENT_TIMESTAMP - interval '1 day')"
 )
 #: A token starts with what it is called by in lists, or with the text that somebody gave.
 _CALLED: Final = (

@@ -199,6 +199,16 @@ class TokenTests(AccountsTestCase):
         error = await failure_of(self.accounts.create_token("alice", maker=maker), Conflict)
         self.assertIn("good no longer", str(error))
 
+    async def test_what_expired_long_ago_is_not_kept_in_memory(self) -> None:
+        token = await self.accounts.create_token("alice", expires_in=3600)
+        for ago, known in (("23 hours", True), ("25 hours", False)):
+            execute(
+                self.url,
+                f"UPDATE inletspy_tokens SET expires_at = CURRENT_TIMESTAMP - interval '{ago}'",
+            )
+            tokens = (await self.accounts.accounts()).tokens
+            self.assertEqual(token_digest(token) in tokens, known)
+
     async def test_an_expired_one_makes_none(self) -> None:
         token = await self.accounts.create_token("alice", expires_in=3600)
         maker = (await self.good())[token_digest(token)]
