@@ -5,7 +5,7 @@ import { foreign, h, setText, svg } from "../shared/dom.js";
 import { bytes, dateAndTime, timeOfDay, took } from "../shared/format.js";
 import { icon } from "../shared/icons.js";
 import { long } from "./long.js";
-import { outcomeOf } from "./row.js";
+import { isFailure, outcomeOf } from "./row.js";
 
 /** Reason phrases, where one says more than the number. */
 const REASONS = {
@@ -101,7 +101,7 @@ export function head(request, run) {
         setText(status, `${word} ${REASONS[word] ?? ""}`.trim());
         status.className = `badge outcome ${look}`;
         about.replaceChildren(...aboutOf(now, run));
-        tellFailure(failure, now.failure);
+        tellFailure(failure, now.failure, isFailure(now));
         timing.update(now);
         pin.setAttribute("aria-pressed", now.pinned);
         setText(pinWord, now.pinned ? "Pinned" : "Pin");
@@ -138,16 +138,23 @@ function aboutOf(request, run) {
     return parts.flatMap((part, place) => (place ? [h("span", { class: "dot faint" }, " · "), part] : [part]));
 }
 
-function tellFailure(box, failure) {
+function tellFailure(box, failure, isBad) {
     const text = failure ? `${failure.title}\n${failure.advice}` : "";
     if (box.dataset.told === text) return;
     box.dataset.told = text;
     box.hidden = !failure;
+    box.classList.toggle("bad", isBad);
     if (!failure) return;
     box.replaceChildren(
         h("strong", {}, foreign(failure.title, { most: 400 })),
         failure.advice && h("p", {}, foreign(failure.advice, { most: 1000 })),
     );
+}
+
+/** A time as `took` has it, but short ones more exactly. */
+function exactly(milliseconds) {
+    const isShort = typeof milliseconds === "number" && milliseconds < 10;
+    return isShort ? `${milliseconds.toFixed(2)} ms` : took(milliseconds);
 }
 
 /** First byte and total as a bar, with the numbers beside it. */
@@ -177,9 +184,9 @@ function timingBar() {
         waited.setAttribute("width", total ? share.toFixed(2) : 0);
         received.setAttribute("x", share.toFixed(2));
         received.setAttribute("width", total ? (100 - share).toFixed(2) : 0);
-        setText(values[0], took(first));
-        setText(values[1], took(first === null ? null : Math.max(0, total - first)));
-        setText(values[2], isOpen ? `${took(total)} so far` : took(total));
+        setText(values[0], exactly(first));
+        setText(values[1], exactly(first === null ? null : Math.max(0, total - first)));
+        setText(values[2], isOpen ? `${took(total)} so far` : exactly(total));
         setText(values[3], bytes(request.request_bytes ?? 0));
         setText(values[4], request.status === null ? "–" : bytes(request.response_bytes ?? 0));
     };

@@ -4,6 +4,7 @@
 
 import { call } from "../shared/api.js";
 import { statusClass } from "../shared/format.js";
+import { isFailure } from "./row.js";
 
 /** Summaries asked for at once: few at first, for something to see. */
 const FIRST = 200;
@@ -139,7 +140,7 @@ export function passes(filter, found = new Set()) {
 
 /** How a request ended, as one filters by it: a class of status, "failed" or "open". */
 export function outcome(request) {
-    if (request.failure || request.state === "failed") return "failed";
+    if (isFailure(request)) return "failed";
     if (request.status === null) return "open";
     return statusClass(request.status);
 }

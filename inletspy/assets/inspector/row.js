@@ -1,6 +1,6 @@
 /* One request as a row of the list. */
 
-import { foreign, h, setText } from "../shared/dom.js";
+import { h, setText } from "../shared/dom.js";
 import { bytes, cut, statusClass, timeOfDay, took, visible } from "../shared/format.js";
 import { icon } from "../shared/icons.js";
 
@@ -15,7 +15,8 @@ export function row() {
     const method = h("span", { class: "method mono" });
     const path = h("span", { class: "path mono foreign" });
     const kind = h("span", { class: "badge" });
-    const marks = h("span", { class: "marks" }, kind);
+    const failure = h("span", { class: "badge bad" });
+    const marks = h("span", { class: "marks" }, failure, kind);
     const pinned = h("span", { class: "pin", title: "Pinned" }, icon("pin"), unseen("pinned"));
     const replay = h("span", { class: "again", title: "Replay" }, icon("replay"), unseen("replay"));
     marks.append(replay, pinned);
@@ -32,6 +33,9 @@ export function row() {
         kind.hidden = !KINDS[request.kind];
         pinned.hidden = !request.pinned;
         replay.hidden = !request.replay_of;
+        // Where there is no status the word stands in its place.
+        failure.hidden = !isFailure(request) || request.status === null;
+        setText(failure, failure.hidden ? "" : failureWord(request.failure));
         const [word, look] = outcomeOf(request);
         setText(status, word);
         status.className = `status ${look}`;
@@ -44,21 +48,22 @@ export function row() {
 
 const unseen = (text) => h("span", { class: "unseen" }, text);
 
-const FAILURES = { host_not_allowed: "host", refused: "refused", timeout: "time-out" };
+const FAILURES = { host_not_allowed: "host", timeout: "time-out", unknown_host: "no host" };
+
+function failureWord({ kind }) {
+    return FAILURES[kind] ?? cut(kind, 12);
+}
+
+/** Whether it failed; streams end by one of the two leaving, sooner or later. */
+export function isFailure({ failure, kind, status }) {
+    const isStream = ["websocket", "sse"].includes(kind) && status !== null;
+    return Boolean(failure) && !(isStream && failure.kind === "cut");
+}
 
 /** How a request ended, as a word or number, and the class that colours it. */
 export function outcomeOf(request) {
     const { failure, status } = request;
-    if (failure && (status === null || status === undefined)) {
-        return [FAILURES[failure.kind] ?? cut(failure.kind, 9), "status-none"];
-    }
-    if (status === null || status === undefined) {
-        return request.state === "failed" ? ["failed", "status-none"] : ["…", "faint"];
-    }
-    return [String(status), failure ? "status-5xx" : `status-${statusClass(status)}`];
-}
-
-/** The method and path of a request as one heading-like text of a stranger's. */
-export function named(request, most = 120) {
-    return [foreign(request.method, { most: LONGEST_METHOD }), " ", foreign(request.path, { most })];
+    if (status !== null) return [String(status), `status-${statusClass(status)}`];
+    if (failure) return [failureWord(failure), "status-none"];
+    return request.state === "failed" ? ["failed", "status-none"] : ["…", "faint"];
 }
