@@ -20,7 +20,7 @@ export function bar(state, onHelp) {
     const element = h(
         "header",
         { class: "bar" },
-        h("span", { class: "mark" }, "inletspy", h("span", { class: "faint part-name" }, " inspector")),
+        h("h1", { class: "mark" }, "inletspy", h("span", { class: "faint part-name" }, " inspector")),
         list,
         h("div", { class: "end" }, state, help),
     );
@@ -32,9 +32,9 @@ function service({ name, public_url: url, upstream }) {
     const shown = url ? foreign(url.replace(/^https?:\/\//, ""), { most: 100 }) : foreign(name);
     const element = h(
         "li",
-        { title: upstream ? `${name}, leads to ${upstream}` : name },
+        { title: upstream ? `Leads to ${upstream}` : null },
         url ? outside(url, shown) : shown,
-        url && copyButton(url, { label: `Copy the address of ${name}`, small: true }),
+        url && copyButton(url, { label: `Copy ${url}`, small: true }),
     );
     return { element, update: () => {} };
 }

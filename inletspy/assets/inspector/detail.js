@@ -132,7 +132,7 @@ export class Detail {
 
     /** Bring the focus to the head, for reading from there. */
     focus() {
-        this.element.querySelector("h1")?.focus({ preventScroll: true });
+        this.element.querySelector("h2")?.focus({ preventScroll: true });
     }
 
     /** Send it again as it was. */

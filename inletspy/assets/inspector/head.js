@@ -82,7 +82,7 @@ export function head(request, run) {
             { class: "title" },
             back,
             h(
-                "h1",
+                "h2",
                 { tabindex: "-1" },
                 h("span", { class: "method" }, foreign(request.method, { most: 40 })),
                 " ",

@@ -25,6 +25,7 @@ class Inspector {
     #watched = null;
     #state = liveState();
     #away = awayNotice("The tunnel’s client");
+    #ended = endedNotice();
     #panes;
     #services = [];
 
@@ -42,7 +43,12 @@ class Inspector {
         });
         this.#panes = h("main", { class: "panes" }, this.#listing.element, this.#detail.element);
         this.#requests.onChange = () => this.#changed();
-        document.body.replaceChildren(this.#bar.element, this.#panes, this.#away.element);
+        document.body.replaceChildren(
+            this.#bar.element,
+            this.#panes,
+            this.#away.element,
+            h("div", { role: "alert" }, this.#ended),
+        );
         document.addEventListener("keydown", (event) => this.#pressed(event));
         window.addEventListener("popstate", () => this.#route());
         this.#route();
@@ -116,13 +122,20 @@ class Inspector {
             requests: (data) => this.#requests.update(data.requests),
             messages: (data) => this.#detail.takeMessages(data),
         };
-        this.#live = new Live(`/api/events${query}`, events, () => this.#tell());
+        // 404: the request whose messages are wanted is kept no more.
+        this.#live = new Live(`/api/events${query}`, events, () => this.#tell(), [401, 404]);
     }
 
     #tell() {
+        const { state, refusal } = this.#live;
+        if (state === "ended" && refusal === 404) {
+            this.#watched = null;
+            this.#connect();
+            return;
+        }
         this.#state.show(this.#live);
         this.#away.show(this.#live);
-        if (this.#live.state === "ended") showSignIn("The session is over: the tunnel was started again.");
+        this.#ended.hidden = state !== "ended";
     }
 
     /** Messages of one request only come by the stream when it is asked for them. */
@@ -199,6 +212,22 @@ class Inspector {
         const selected = this.#listing.selected;
         if (NARROW.matches && this.#panes.classList.contains("showing") && selected) this.#open(selected.id);
     }
+}
+
+/** Says that this tunnel is no more, over what can be read still. */
+function endedNotice() {
+    const click = () => showSignIn();
+    return h(
+        "div",
+        { class: "notice over bad", hidden: true },
+        h(
+            "span",
+            {},
+            h("strong", {}, "This tunnel has ended."),
+            " Another one runs here by now: open the link that it shows.",
+        ),
+        h("button", { class: "button", type: "button", on: { click } }, "Sign in"),
+    );
 }
 
 function showSignIn(problem = "") {

@@ -69,7 +69,7 @@ export function nothingYet(services) {
     return h(
         "div",
         { class: "empty" },
-        h("h1", {}, "Waiting for the first request"),
+        h("h2", {}, "Waiting for the first request"),
         web.length > 0
             ? h("p", {}, "Open the public address, and what comes in is seen here:")
             : h("p", {}, "What comes in through the tunnel is seen here."),
