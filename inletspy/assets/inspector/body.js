@@ -5,6 +5,7 @@
 import { copyButton } from "../shared/copy.js";
 import { foreign, h } from "../shared/dom.js";
 import { bytes, count, cut, visible } from "../shared/format.js";
+import { icon } from "../shared/icons.js";
 import { fields } from "./fields.js";
 import { fromBase64, hex } from "./hex.js";
 import { parseJson } from "./json.js";
@@ -73,8 +74,14 @@ function codingOf({ content_encoding: coding, decoded, content_size: size }) {
 function save(source, title) {
     return h(
         "a",
-        { class: "link", href: source, download: true, "aria-label": `Save ${title.toLowerCase()}` },
-        "Save",
+        {
+            class: "button icon",
+            href: source,
+            download: true,
+            title: "Save",
+            "aria-label": `Save ${title.toLowerCase()}`,
+        },
+        icon("down"),
     );
 }
 
