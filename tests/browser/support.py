@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from twisted.internet import reactor as installed_reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SkipTest, TestCase
@@ -24,7 +25,14 @@ from twisted.trial.unittest import SkipTest, TestCase
 from tests.system.processes import CHECKOUT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        Locator,
+        Page,
+        Request,
+    )
 
 __all__ = ["BrowserTestCase"]
 
@@ -161,6 +169,43 @@ class BrowserTestCase(TestCase):
         """
         context = context or await self.context(**options)
         return await self.run_in_browser(self._open, context, url)
+
+    async def see(self, *what: Locator) -> None:
+        """Wait until each is to be seen."""
+        for one in what:
+            await self.run_in_browser(one.first.wait_for, state="visible")
+
+    async def see_no(self, *what: Locator) -> None:
+        """Wait until each is not to be seen."""
+        for one in what:
+            await self.run_in_browser(one.first.wait_for, state="hidden")
+
+    async def until(self, page: Page, expression: str) -> None:
+        """Wait until an expression in JavaScript is true in a page.
+
+        `Page.wait_for_function` is not for pages whose policy forbids to evaluate texts.
+        """
+        deadline = reactor.seconds() + TIMEOUT / 1000
+        while not await self.run_in_browser(page.evaluate, expression):
+            self.assertLess(reactor.seconds(), deadline, f"still not {expression}")
+            await deferLater(reactor, 0.05)
+
+    async def click(self, *what: Locator) -> None:
+        """Click on each, as soon as that can be done."""
+        for one in what:
+            await self.run_in_browser(one.click)
+
+    async def fill(self, where: Locator, text: str) -> None:
+        """Type a text over what is there."""
+        await self.run_in_browser(where.fill, text)
+
+    async def text_of(self, what: Locator) -> str:
+        """What is to be read in it."""
+        return await self.run_in_browser(what.inner_text)
+
+    async def clipboard(self, page: Page) -> str:
+        """What was copied."""
+        return str(await self.run_in_browser(page.evaluate, "navigator.clipboard.readText()"))
 
     async def assert_accessible(self, page: Page) -> None:
         """See that axe finds nothing to complain about in what the page shows.

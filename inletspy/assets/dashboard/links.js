@@ -19,8 +19,11 @@ const LASTING = [
 /** The panel of a tunnel's share links. */
 export function linksPanel(app, row) {
     const base = `${path("api", "tunnels", row.id)}/links`;
+    // Of a private service it is a token for `tunnel connect`.
+    const what = row.private ? "share token" : "share link";
+    const title = row.private ? "Share tokens" : "Share links";
     const list = table({
-        label: "Share links",
+        label: title,
         key: ({ id }) => id,
         empty: "There are none. Whoever has one may visit until it ends.",
         columns: [
@@ -48,9 +51,9 @@ export function linksPanel(app, row) {
             LASTING.map(([seconds, title]) => h("option", { value: seconds, selected: seconds === 2 * HOUR }, title)),
         );
         dialog({
-            title: "Make a share link",
+            title: `Make a ${what}`,
             content: field("It lasts", lasts, "Whoever gets hold of it may visit until then."),
-            actions: [closeButton(), submitButton("Make link")],
+            actions: [closeButton(), submitButton("Make it")],
             submit: async (data) => {
                 const link = await call("POST", base, { expires_in: Number(data.get("lasts")) });
                 showOnce(link);
@@ -61,10 +64,10 @@ export function linksPanel(app, row) {
 
     function showOnce(link) {
         dialog({
-            title: "Share link",
+            title: `New ${what}`,
             content: [
                 h("p", {}, "It is shown this once. It ends ", until(link.expires_at), ", at ", dateAndTime(link.expires_at), "."),
-                command(link.url, { label: "Copy the link", wrap: true }),
+                command(link.url, { label: `Copy the ${what}`, wrap: true }),
             ],
             actions: closeButton("Done"),
         });
@@ -72,7 +75,7 @@ export function linksPanel(app, row) {
 
     const revoke = (link) =>
         ask({
-            title: "Revoke this share link?",
+            title: `Revoke this ${what}?`,
             text: `It was made ${dateAndTime(link.created_at)}. Who came in by it must leave as well.`,
             action: "Revoke",
             run: async () => {
@@ -82,8 +85,8 @@ export function linksPanel(app, row) {
         });
 
     load();
-    const end = app.can("connect") && button("Make link", make);
-    return { element: panel("Share links", { end, inner: false }, content) };
+    const end = app.can("connect") && button("Make one", make);
+    return { element: panel(title, { end, inner: false }, content) };
 }
 
 function good(link) {

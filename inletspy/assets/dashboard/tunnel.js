@@ -1,9 +1,9 @@
 /* One tunnel: what goes through it, what it is, who may visit it, and its end. */
 
-import { ApiError, call, path } from "/assets/shared/api.js";
+import { call, path } from "/assets/shared/api.js";
 import { ask } from "/assets/shared/dialog.js";
 import { foreign, h, setText } from "/assets/shared/dom.js";
-import { bytesParts, count, dateAndTime, perSecond, tookParts, until } from "/assets/shared/format.js";
+import { bytesParts, count, dateAndTime, perSecond, tookParts } from "/assets/shared/format.js";
 import { icon } from "/assets/shared/icons.js";
 import { shares, sharesLegend, spark } from "/assets/shared/spark.js";
 import { linksPanel } from "/assets/dashboard/links.js";
@@ -92,7 +92,8 @@ function gone(last) {
 }
 
 function tunnelPage(app, first) {
-    const http = first.protocol !== "tcp";
+    // Of others the server sees connections only.
+    const http = first.protocol !== "tcp" && !first.private;
     const status = state();
     const figures = readings("Traffic", {
         rate: http ? "Requests per second" : "Connections per second",
@@ -109,8 +110,11 @@ function tunnelPage(app, first) {
     const legend = sharesLegend();
     const facts = h("dl", { class: "facts" });
     const requests = requestsPanel(first.id, http);
-    const links = http && !first.private ? linksPanel(app, first) : null;
-    const access = accessPanel(first);
+    const links = h("div", { hidden: true });
+    const access = accessPanel(first, () => {
+        links.replaceChildren(linksPanel(app, first).element);
+        links.hidden = false;
+    });
 
     const close = () =>
         ask({
@@ -155,7 +159,7 @@ function tunnelPage(app, first) {
                     ),
                     requests.element,
                 ),
-                h("div", { class: "stack" }, panel("About it", {}, facts), access.element, links?.element),
+                h("div", { class: "stack" }, panel("About it", {}, facts), access, links),
             ),
         ),
     );
@@ -199,7 +203,7 @@ function factsOf(row) {
         Owner: row.owner && foreign(row.owner),
         Client: foreign(row.client_id, { most: 300 }),
         Connected: [ago(row.connected_at), h("div", { class: "faint" }, `since ${dateAndTime(row.connected_at)}`)],
-        "Kept for it": row.held_until && `ends ${until(row.held_until)}`,
+        "Name kept": row.held_until && `until ${dateAndTime(row.held_until)}`,
         Speaks: row.wire && (wires[row.wire] ?? row.wire),
         Shared: row.shared ? "with other clients" : null,
         Session: row.session && h("span", { class: "mono" }, foreign(row.session)),
@@ -211,29 +215,35 @@ function factsOf(row) {
         .flat();
 }
 
-/** Who may visit it. */
-function accessPanel(row) {
+/** Who may visit it; calls back if those do who have a share link. */
+function accessPanel(row, onLinks) {
     const content = h("div", {}, h("p", { class: "faint" }, "…"));
     const load = async () => {
         try {
-            content.replaceChildren(accessTold(await call("GET", `${path("api", "tunnels", row.id)}/access`)));
+            const access = await call("GET", `${path("api", "tunnels", row.id)}/access`);
+            content.replaceChildren(accessTold(row, access));
+            if (access.private) onLinks();
         } catch (error) {
-            const text = error instanceof ApiError && error.status === 404 ? "The server does not know." : error.message;
+            const away = row.status === "away" ? "That is known when its client is back." : "The server does not know.";
+            const text = error.status === 404 ? away : error.message;
             content.replaceChildren(h("p", { class: "soft" }, text));
         }
     };
     load();
-    return { element: panel("Who may visit", {}, content) };
+    return panel("Who may visit", {}, content);
 }
 
-function accessTold(access) {
+function accessTold(row, access) {
     const list = (values) => h("ul", { class: "plain" }, values.map((value) => h("li", {}, foreign(value))));
     const facts = [];
     const add = (name, ...value) => facts.push(h("dt", {}, name), h("dd", {}, value));
     if (access.basic_auth?.length) add("Password for", list(access.basic_auth));
     if (access.bearer) add("Token", "lets programs in");
-    if (access.private) add("Share link", "lets in who has one");
+    if (row.private) add("Clients", "of the same owner, by tunnel connect");
+    if (access.private) add(row.private ? "Share token" : "Share link", "lets in who has one");
     if (access.allow?.length) add("Only from", list(access.allow));
     if (access.deny?.length) add("Not from", list(access.deny));
-    return facts.length ? h("dl", { class: "facts" }, facts) : h("p", {}, "Everybody who knows the address.");
+    if (facts.length) return h("dl", { class: "facts" }, facts);
+    const hint = h("p", { class: "hint" }, "Share links are for services that are started with ", h("code", {}, "--private-http"), ".");
+    return h("div", { class: "field" }, h("p", {}, "Everybody who knows the address."), row.protocol === "http" && hint);
 }
