@@ -89,7 +89,7 @@ class LiveDisplay(Display):
         self._up_since: float | None = None
         self._troubles: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
-        self._last: deque[tuple[str, str, Exchange]] = deque(maxlen=MAX_SHOWN)
+        self._last: deque[tuple[float, str, Exchange]] = deque(maxlen=MAX_SHOWN)
         self._count = 0
         self._failed = 0
         self._console = Console(
@@ -185,7 +185,7 @@ class LiveDisplay(Display):
 
     def show_request(self, offer: ServiceOffer, exchange: Exchange) -> None:
         """See `Display`."""
-        self._last.append((time.strftime("%H:%M:%S"), offer.name, exchange))
+        self._last.append((self.reactor.seconds(), offer.name, exchange))
         self._count += 1
         self._failed += exchange.status is None or exchange.status >= 500
         self._changed = True
@@ -298,7 +298,7 @@ class LiveDisplay(Display):
         for at, name, exchange in list(self._last)[-room:]:
             status = exchange.status
             table.add_row(
-                at,
+                time.strftime("%H:%M:%S", time.localtime(at)),
                 *([Text(name)] if self.config.file else []),
                 Text(printable(exchange.method)[:8]),
                 Text(printable(exchange.target[:500])),

@@ -8,23 +8,18 @@ knows nothing of how an exchange is shown, nor of how one is kept for the inspec
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.logger import Logger
 
 from inletspy.errors import HeadError
 from inletspy.wire.bodies import Body, CloseBody, body_for
-from inletspy.wire.http1 import (
-    MAX_HEAD,
-    SIZED,
-    RequestHead,
-    ResponseHead,
-    parse_request,
-    parse_response,
-)
+from inletspy.wire.fields import MAX_HEAD, TOKEN, first_value
+from inletspy.wire.http1 import parse_request
+from inletspy.wire.responses import ResponseHead, parse_response, plain_length
 
 __all__ = [
     "Cause",
@@ -32,7 +27,6 @@ __all__ = [
     "Record",
     "Recorder",
     "RequestFollower",
-    "first_forwarded",
     "may_refuse",
 ]
 
@@ -49,20 +43,25 @@ _REFUSALS: Final = frozenset((400, 403, 421))
 #: Older webpack dev servers refuse with status 200 and this text.
 _REFUSAL_LENGTH: Final = len(b"Invalid Host header")
 
+_END: Final = b"\r\n\r\n"
+_match_request_line = re.compile(TOKEN + rb" [!-~\x80-\xff]++ HTTP/1\.[01]\r\n").match
+_find_announcement = re.compile(
+    rb"\n(?:content-length|transfer-encoding|upgrade|expect)[ \t]*:"
+).search
+
 #: Why an exchange came to nothing: a word for programs, and a line for people.
 Cause = tuple[str, str]
 _GONE: Final = ("cut", "it was given up before the answer was complete")
 
 
-@dataclass(slots=True)
 class Exchange:
     """One request with what was answered to it.
 
+    Args:
+        head: the request's, as sent.
+        opened_by: the address that the stream was opened for.
+
     Attributes:
-        method: as sent.
-        target: as sent.
-        host: the name that the upstream was asked by, without port, lower case.
-        visitor: the visitor's address, as far as it is known.
         status: the answer's status; None if none came.
         seconds: from the request's head to the end of the answer; for an upgrade, to
             the answer's head.
@@ -72,15 +71,52 @@ class Exchange:
             refusal of the host; else empty.
     """
 
-    method: bytes
-    target: bytes
-    host: bytes
-    visitor: str
-    status: int | None
-    seconds: float
-    size: int = 0
-    upgraded: bool = False
-    excerpt: bytes = b""
+    __slots__ = ("_head", "_opened_by", "excerpt", "seconds", "size", "status", "upgraded")
+
+    def __init__(
+        self,
+        head: bytes,
+        opened_by: str,
+        status: int | None,
+        seconds: float,
+        size: int = 0,
+        upgraded: bool = False,
+        excerpt: bytes = b"",
+    ) -> None:
+        self._head = head
+        self._opened_by = opened_by
+        self.status = status
+        self.seconds = seconds
+        self.size = size
+        self.upgraded = upgraded
+        self.excerpt = excerpt
+
+    # Most are counted and not looked at: what stands in the head is found when it is asked for.
+
+    @property
+    def method(self) -> bytes:
+        """As sent."""
+        return request_line(self._head)[0]
+
+    @property
+    def target(self) -> bytes:
+        """As sent."""
+        return request_line(self._head)[1]
+
+    @property
+    def host(self) -> bytes:
+        """The name that the upstream was asked by, without port, lower case."""
+        try:
+            return parse_request(self._head).host
+        except HeadError:
+            return b""
+
+    @property
+    def visitor(self) -> str:
+        """The visitor's address, as far as it is known."""
+        # Streams are used for one visitor after another: the edge tells whose turn it is.
+        told = first_value(self._head, b"x-forwarded-for").partition(b",")[0].strip()
+        return told.decode("latin-1") or self._opened_by
 
 
 class Record(Protocol):
@@ -95,6 +131,9 @@ class Record(Protocol):
 
     def asked(self, data: bytes) -> None:
         """Bytes of the request's body, as sent."""
+
+    def completed(self, data: bytes, head_size: int, at: float) -> None:
+        """The whole answer has passed, and nothing else with it; the exchange is over."""
 
     def answered(self, head: bytes, at: float) -> None:
         """The answer's head has passed."""
@@ -120,6 +159,10 @@ class Recorder(Protocol):
 
     def begin(self, head: bytes, visitor: str, at: float) -> Record:
         """A request's head has passed."""
+
+
+#: The head of a request, when it had come, what keeps it, and whether it asks for an upgrade.
+_Waiting = tuple[bytes, float, Record | None, bool]
 
 
 class RequestFollower:
@@ -175,8 +218,8 @@ class RequestFollower:
         self._switched: Record | None = None
         #: Why the upstream is gone.
         self._cause: Cause | None = None
-        #: Requests without a complete answer, each with its time.
-        self._waiting: deque[tuple[RequestHead, float, Record | None]] = deque()
+        #: Requests without a complete answer.
+        self._waiting: deque[_Waiting] = deque()
         #: The beginning of a request's head, and the body that is passing.
         self._head = b""
         self._body: Body | None = None
@@ -197,6 +240,15 @@ class RequestFollower:
                 if self._switched is not None:
                     self._switched.switched(True, data, self._clock())
                 return
+            if (
+                data.endswith(_END)
+                and not self._waiting
+                and self._body is None
+                and not self._head
+                and _is_bare(data)
+            ):
+                self._begin_request(data, upgrade=False)
+                return
             self._read_requests(data)
         except HeadError as error:
             self._cannot_read(self._head + data, str(error))
@@ -210,6 +262,15 @@ class RequestFollower:
                 if self._switched is not None:
                     self._switched.switched(False, data, self._clock())
                 return
+            if len(self._waiting) == 1 and self._response is None and not self._response_head:
+                end = data.find(_END) + 4
+                plain = plain_length(data[:end])
+                if (
+                    plain is not None
+                    and end + plain[1] == len(data)
+                    and self._complete_at_once(data, end, *plain)
+                ):
+                    return
             self._read_responses(data)
         except HeadError as error:
             self._cannot_read(self._response_head + data, str(error))
@@ -236,7 +297,7 @@ class RequestFollower:
     def _cannot_read(self, rest: bytes, reason: str) -> None:
         if self._recorder is not None:
             now = self._clock()
-            for number, (_, _, record) in enumerate(self._waiting):
+            for number, (_, _, record, _) in enumerate(self._waiting):
                 if record is not None:
                     record.unreadable(b"" if number else rest[:MAX_EXCERPT], reason)
                     record.finished(now, ("unreadable", reason))
@@ -265,7 +326,7 @@ class RequestFollower:
                 if self._body.finished:
                     self._body = self._asked = None
                 continue
-            if self._waiting and self._waiting[-1][0].upgrade:
+            if self._waiting and self._waiting[-1][3]:
                 # Whether this is HTTP at all, only the answer will tell.
                 raise HeadError("bytes before the answer to an upgrade")
             head, data = _cut_head(self._head + data if self._head else data)
@@ -276,12 +337,27 @@ class RequestFollower:
             request = parse_request(head)
             if len(self._waiting) == MAX_WAITING:
                 raise HeadError("too many requests without an answer")
-            now = self._clock()
-            record = None
-            if self._recorder is not None:
-                record = self._asked = self._recorder.begin(head, self._visitor, now)
-            self._waiting.append((request, now, record))
+            self._begin_request(head, upgrade=bool(request.upgrade))
             self._body = body_for(request.framing, request.length)
+
+    def _begin_request(self, head: bytes, upgrade: bool) -> None:
+        now = self._clock()
+        record = None
+        if self._recorder is not None:
+            record = self._asked = self._recorder.begin(head, self._visitor, now)
+        self._waiting.append((head, now, record, upgrade))
+
+    def _complete_at_once(self, data: bytes, end: int, status: int, length: int) -> bool:
+        """Take a whole plain answer, which most are; returns whether it is one."""
+        if may_refuse(status, length) or self._waiting[0][0].startswith(b"HEAD "):
+            return False
+        head, started, record, _ = self._waiting.popleft()
+        now = self._clock()
+        if record is not None:
+            record.completed(data, end, now)
+        if self._report is not None:
+            self._report(Exchange(head, self._visitor, status, now - started, length))
+        return True
 
     def _read_responses(self, data: bytes) -> None:
         while data and not self._lost:
@@ -295,8 +371,8 @@ class RequestFollower:
                 self._response_head = data
                 return
             self._response_head = b""
-            request, _, record = self._waiting[0]
-            response = parse_response(head, request.method)
+            asked, _, record, _ = self._waiting[0]
+            response = parse_response(head, request_line(asked)[0])
             if not response.informational:
                 self._begin_response(response, head, record)
         if data and self._switched is not None:
@@ -305,9 +381,7 @@ class RequestFollower:
     def _begin_response(self, response: ResponseHead, head: bytes, record: Record | None) -> None:
         self._response = response
         self._response_body = body_for(response.framing, response.length)
-        self._keeps_excerpt = response.status in _REFUSALS or (
-            response.length == _REFUSAL_LENGTH and response.framing == SIZED
-        )
+        self._keeps_excerpt = may_refuse(response.status, response.length)
         if record is not None:
             self._record = record
             record.answered(head, self._clock())
@@ -343,7 +417,7 @@ class RequestFollower:
         Args:
             cause: why it did not come to its end; None if it did.
         """
-        request, started, record = self._waiting.popleft()
+        head, started, record, _ = self._waiting.popleft()
         response = self._response
         upgraded = response is not None and response.status == 101
         now = self._clock()
@@ -351,28 +425,42 @@ class RequestFollower:
             if response is None and self._response_head:
                 record.unreadable(self._response_head[:MAX_EXCERPT], "no head of an answer")
             record.finished(now, cause)
-        exchange = None
-        if self._report is not None:
-            exchange = Exchange(
-                request.method,
-                request.target,
-                request.host,
-                first_forwarded(request) or self._visitor,
-                response.status if response is not None else None,
-                now - started,
-                self._size,
-                upgraded,
-                # Some refuse an upgrade with a text that has no head before it.
-                self._excerpt if response is not None else self._response_head[:MAX_EXCERPT],
-            )
+        exchange = Exchange(
+            head,
+            self._visitor,
+            response.status if response is not None else None,
+            now - started,
+            self._size,
+            upgraded,
+            # Some refuse an upgrade with a text that has no head before it.
+            self._excerpt if response is not None else self._response_head[:MAX_EXCERPT],
+        )
         self._response = self._response_body = self._record = None
         self._response_head = self._excerpt = b""
         self._size = 0
         if upgraded:
             self._switched = record
             self._give_up()
-        if self._report is not None and exchange is not None:
+        if self._report is not None:
             self._report(exchange)
+
+
+def _is_bare(data: bytes) -> bool:
+    """Whether it is one request's head that announces nothing, not even a body."""
+    if data.find(_END) != len(data) - 4 or len(data) > MAX_HEAD:
+        return False
+    lower = data.lower()
+    return (
+        b"\nhost:" in lower
+        and _match_request_line(data) is not None
+        and _find_announcement(lower) is None
+    )
+
+
+def request_line(head: bytes) -> tuple[bytes, bytes]:
+    """Method and target of a request's head."""
+    method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
+    return method, rest.partition(b" ")[0]
 
 
 def may_refuse(status: int, size: int) -> bool:
@@ -388,12 +476,3 @@ def _cut_head(data: bytes) -> tuple[bytes, bytes]:
     if len(data) > MAX_HEAD:
         raise HeadError("the head is too long", 431)
     return b"", data
-
-
-def first_forwarded(request: RequestHead) -> str:
-    """Who asked, as the edge tells it: streams are used for one visitor after another."""
-    for line in request.forwarding_fields:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"x-forwarded-for":
-            return value.partition(b",")[0].strip().decode("latin-1")
-    return ""

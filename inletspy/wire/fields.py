@@ -25,6 +25,7 @@ __all__ = [
     "VALUE",
     "Span",
     "content_length",
+    "first_value",
     "list_items",
     "lower_lines",
     "named_spans",
@@ -105,6 +106,15 @@ def content_length(value: bytes) -> int:
     if not value.isdigit() or len(value) > 18:
         raise HeadError("malformed Content-Length")
     return int(value)
+
+
+def first_value(head: bytes, name: bytes) -> bytes:
+    """The value of the first field of that (lower-case) name in a head; empty if none."""
+    at = head.lower().find(b"\r\n" + name + b":")
+    if at < 0:
+        return b""
+    start = at + len(name) + 3
+    return head[start : head.index(b"\r\n", start)].strip(b" \t")
 
 
 def list_items(value: bytes) -> list[bytes]:

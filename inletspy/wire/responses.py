@@ -29,7 +29,7 @@ from inletspy.wire.fields import (
     without,
 )
 
-__all__ = ["ResponseHead", "parse_response"]
+__all__ = ["ResponseHead", "parse_response", "plain_length"]
 
 _match_response = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})( " + VALUE + rb")?\r\n" + FIELDS
@@ -251,6 +251,21 @@ class ResponseHead:
         self._hop_by_hop += self._framing_spans
         if length is not None:
             self._hop_by_hop.append(length_span)
+
+
+def plain_length(raw: bytes) -> tuple[int, int] | None:
+    """Status and body length of a plain head that tells them; None for all other heads.
+
+    For whoever wants nothing else, at half the cost of `parse_response`. Not for answers
+    to HEAD.
+    """
+    match = _match_plain(raw) if len(raw) <= _MAX_PLAIN else None
+    if match is None:
+        return None
+    status, _, length, _, late_length = match.groups()
+    if (length is None) == (late_length is None) or status in _BODILESS:
+        return None
+    return int(status), int(length or late_length)
 
 
 def parse_response(head: bytes, method: bytes) -> ResponseHead:

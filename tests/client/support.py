@@ -52,7 +52,7 @@ class Written:
 
 def exchange(**fields: Any) -> Exchange:
     """An exchange that differs from a plain one in the given fields."""
-    plain: dict[str, Any] = {
+    said: dict[str, Any] = {
         "method": b"GET",
         "target": b"/a?b=1",
         "host": b"c0ffee-3000.tunnel.localhost",
@@ -60,5 +60,10 @@ def exchange(**fields: Any) -> Exchange:
         "status": 200,
         "seconds": 0.0125,
         "size": 4096,
+        **fields,
     }
-    return Exchange(**(plain | fields))
+    method, target, host, visitor = (
+        said.pop(key) for key in ("method", "target", "host", "visitor")
+    )
+    head = b"%b %b HTTP/1.1\r\nHost: %b:8080\r\n\r\n" % (method, target, host)
+    return Exchange(head, visitor, **said)

@@ -11,16 +11,8 @@ RESTART = "restart with `tunnel 3000 --host-header rewrite`"
 
 
 def answer(status: int | None, body: bytes, target: bytes = b"/") -> Exchange:
-    return Exchange(
-        method=b"GET",
-        target=target,
-        host=b"app.tunnel.localhost",
-        visitor="192.0.2.1",
-        status=status,
-        seconds=0.1,
-        size=len(body),
-        excerpt=body,
-    )
+    head = b"GET %b HTTP/1.1\r\nHost: app.tunnel.localhost\r\n\r\n" % target
+    return Exchange(head, "192.0.2.1", status, 0.1, size=len(body), excerpt=body)
 
 
 #: As each server has it in its source.

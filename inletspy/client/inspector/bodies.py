@@ -17,7 +17,7 @@ from inletspy.client.inspector.heads import header, pairs_of
 from inletspy.errors import HeadError
 from inletspy.wire.bodies import ChunkedBody
 
-__all__ = ["Content", "content_of", "form_of", "shown_body"]
+__all__ = ["Content", "content_of", "form_of", "shown_body", "unframed"]
 
 #: What a body is decompressed to at most, in bytes.
 MAX_DECODED: Final = 4 << 20
@@ -72,8 +72,8 @@ def content_of(head: bytes, raw: bytes, *, cut: bool, framed: bool = True) -> Co
         framed: whether it still has the framing of chunks, if it is chunked.
     """
     trailers: tuple[tuple[str, str], ...] = ()
-    if framed and header(head, b"transfer-encoding").lower() == b"chunked":
-        raw, trailers, complete = _unchunked(raw)
+    if framed:
+        raw, trailers, complete = unframed(head, raw)
         cut = cut or not complete
     kind, _, parameters = header(head, b"content-type").partition(b";")
     media_type = kind.strip().lower().decode("latin-1")
@@ -97,7 +97,14 @@ def content_of(head: bytes, raw: bytes, *, cut: bool, framed: bool = True) -> Co
     )
 
 
-def _unchunked(raw: bytes) -> tuple[bytes, tuple[tuple[str, str], ...], bool]:
+def unframed(head: bytes, raw: bytes) -> tuple[bytes, tuple[tuple[str, str], ...], bool]:
+    """A body without the framing of chunks, if it has it.
+
+    Returns:
+        The rest, the trailers, and whether the framing came to its end.
+    """
+    if header(head, b"transfer-encoding").lower() != b"chunked":
+        return raw, (), True
     body = ChunkedBody()
     pieces: list[bytes] = []
     try:

@@ -13,7 +13,7 @@ from inletspy.client.inspector import heads
 from inletspy.client.inspector.bodies import Content
 from inletspy.client.inspector.store import Captured
 
-__all__ = ["curl", "quoted"]
+__all__ = ["curl", "public_url", "quoted"]
 
 #: The longest body that is put on a command line, in bytes.
 MAX_BODY: Final = 100_000
@@ -75,7 +75,7 @@ def curl(captured: Captured, content: Content, *, reveal: bool) -> str:
         words.append("--head")
     elif method != (b"POST" if has_body else b"GET"):
         words += ["-X", quoted(method)]
-    url = _url(captured, target)
+    url = public_url(captured, target)
     if re.search(rb"[][{}]", url):
         words.append("--globoff")
     if b"/." in target:
@@ -92,7 +92,7 @@ def curl(captured: Captured, content: Content, *, reveal: bool) -> str:
         if name.lower() not in _LEFT_OUT and not coded:
             # An empty value would have curl leave the field out.
             text = f"{name}: {value}" if value else f"{name};"
-            words += ["-H", quoted(text.encode("utf-8", "surrogateescape"))]
+            words += ["-H", quoted(heads.as_sent(text))]
     if has_body:
         body = content.content[:MAX_BODY]
         if b"\0" in body:
@@ -102,7 +102,8 @@ def curl(captured: Captured, content: Content, *, reveal: bool) -> str:
     return " ".join(words)
 
 
-def _url(captured: Captured, target: bytes) -> bytes:
+def public_url(captured: Captured, target: bytes) -> bytes:
+    """Where the visitor asked, as far as the edge has told."""
     if not target.startswith(b"/"):
         return target
     host = heads.header(captured.head, b"x-forwarded-host") or heads.header(captured.head, b"host")

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inletspy.client.inspector.bodies import content_of
-from inletspy.client.inspector.heads import header, request_line, status_of
-from inletspy.client.inspector.pieces import joined
+from inletspy.client.inspector.heads import status_of
 from inletspy.client.inspector.store import Captured
 from inletspy.client.refusals import refusal_hint
 from inletspy.client.requests import MAX_EXCERPT, Exchange, may_refuse
@@ -74,13 +73,11 @@ def failure_of(captured: Captured, rewriting: Rewriting) -> Failure | None:
 
 def _exchange(captured: Captured) -> Exchange:
     """As the display would have it, as far as it matters for refusals."""
-    method, target = request_line(captured.head)
     status = status_of(captured.answer)
     excerpt = b""
     if status is None:
         excerpt = captured.unread
     elif may_refuse(status, captured.answer_size) and captured.ended is not None:
-        raw = joined(captured.answer_body)[: MAX_EXCERPT * 2]
+        raw = captured.answer_bytes[: MAX_EXCERPT * 2]
         excerpt = content_of(captured.answer, raw, cut=True).content[:MAX_EXCERPT]
-    host = header(captured.head, b"host").partition(b":")[0].lower()
-    return Exchange(method, target, host, "", status, 0.0, excerpt=excerpt)
+    return Exchange(captured.head, "", status, 0.0, excerpt=excerpt)

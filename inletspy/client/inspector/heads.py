@@ -9,9 +9,13 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
+from inletspy.client.requests import request_line
+from inletspy.wire.fields import first_value as header
+
 __all__ = [
     "MASK",
     "SECRETS",
+    "as_sent",
     "fields",
     "first_line",
     "header",
@@ -20,6 +24,7 @@ __all__ = [
     "query",
     "request_line",
     "status_of",
+    "text",
 ]
 
 #: Fields whose values are shown to who asks for them only.
@@ -37,12 +42,6 @@ def first_line(head: bytes) -> str:
     return head.partition(b"\r\n")[0].decode("utf-8", "backslashreplace")
 
 
-def request_line(head: bytes) -> tuple[bytes, bytes]:
-    """Method and target of a request's head."""
-    method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
-    return method, rest.partition(b" ")[0]
-
-
 def status_of(head: bytes) -> int | None:
     """The status of an answer's head; None if there is no head."""
     return int(head[9:12]) if head else None
@@ -54,17 +53,8 @@ def fields(head: bytes) -> list[tuple[str, str]]:
     for line in head.split(b"\r\n")[1:]:
         name, colon, value = line.partition(b":")
         if colon:
-            found.append((_text(name), _text(value.strip(b" \t"))))
+            found.append((text(name), text(value.strip(b" \t"))))
     return found
-
-
-def header(head: bytes, name: bytes) -> bytes:
-    """The value of the first field of that (lower-case) name; empty if there is none."""
-    at = head.lower().find(b"\r\n" + name + b":")
-    if at < 0:
-        return b""
-    start = at + len(name) + 3
-    return head[start : head.index(b"\r\n", start)].strip(b" \t")
 
 
 def masked(pairs: list[tuple[str, str]], reveal: bool) -> tuple[list[list[str]], list[str]]:
@@ -81,18 +71,23 @@ def masked(pairs: list[tuple[str, str]], reveal: bool) -> tuple[list[list[str]],
 
 def query(target: bytes) -> list[list[str]]:
     """The pairs of a target's query."""
-    text = target.partition(b"?")[2].decode("utf-8", "replace")
-    return pairs_of(text)
+    return pairs_of(target.partition(b"?")[2].decode("utf-8", "replace"))
 
 
-def pairs_of(text: str) -> list[list[str]]:
+def pairs_of(said: str) -> list[list[str]]:
     """Names and values of what a form or a query says."""
-    text = "&".join(text.split("&", MAX_PAIRS)[:MAX_PAIRS])
-    return [[n, v] for n, v in parse_qsl(text, keep_blank_values=True, errors="replace")]
+    said = "&".join(said.split("&", MAX_PAIRS)[:MAX_PAIRS])
+    return [[n, v] for n, v in parse_qsl(said, keep_blank_values=True, errors="replace")]
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
+    """Bytes of a head as text; see `as_sent` for the way back."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def as_sent(value: str) -> bytes:
+    """The bytes that stand for a text in a head."""
+    return value.encode("utf-8")

@@ -16,7 +16,7 @@ from typing import Any, Final
 from inletspy.client.inspector.pieces import Pieces, joined, more
 from inletspy.wire.masking import mask
 
-__all__ = ["EventLog", "FrameLog", "Inflation", "Message"]
+__all__ = ["EventLog", "FrameLog", "Inflation", "Message", "SavedLog"]
 
 #: Bytes that a message costs beside its own.
 MESSAGE_OVERHEAD: Final = 300
@@ -298,6 +298,19 @@ class FrameLog:
             direction.inflation.lose()
 
 
+class SavedLog:
+    """The messages of an exchange of an earlier run.
+
+    Attributes:
+        messages: as they are shown.
+        trouble: see `FrameLog`.
+    """
+
+    def __init__(self, messages: list[Any], trouble: str) -> None:
+        self.messages = messages
+        self.trouble = trouble
+
+
 class EventLog:
     """The content of an event stream, in pieces with their times.
 
@@ -307,11 +320,13 @@ class EventLog:
     Attributes:
         pieces: the newest.
         dropped: bytes that were there before them.
+        trouble: see `FrameLog`; there is none.
     """
 
     def __init__(self, limit: int) -> None:
         self.pieces: deque[tuple[float, bytes]] = deque()
         self.dropped = 0
+        self.trouble = ""
         self._limit = limit
         self._kept = 0
 

@@ -16,7 +16,6 @@ from twisted.internet.task import deferLater
 from inletspy.answers import InvalidRequest
 from inletspy.client.inspector.heads import request_line, status_of
 from inletspy.client.inspector.messages import EventLog
-from inletspy.client.inspector.pieces import joined
 from inletspy.client.inspector.store import Captured, Store
 from inletspy.client.inspector.views import kind_of, state_of
 
@@ -119,8 +118,8 @@ class Search:
         return (
             q in one.head.lower()
             or q in one.answer.lower()
-            or q in joined(one.body).lower()
-            or q in joined(one.answer_body).lower()
+            or q in one.body_bytes.lower()
+            or q in one.answer_bytes.lower()
             or (isinstance(one.log, EventLog) and q in one.log.content().lower())
         )
 
@@ -149,8 +148,6 @@ async def found(reactor: Any, store: Store, search: Search) -> tuple[list[Captur
     fitting: list[Captured] = []
     until = reactor.seconds() + _SLICE
     for one in store.newest_first(search.before):
-        if one.gone:
-            continue
         if search.fits(one):
             if len(fitting) == search.limit:
                 return [one for one in fitting if not one.gone], True

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from inletspy.client.inspector.messages import EventLog, FrameLog
-from inletspy.client.inspector.pieces import Pieces, more
+from inletspy.client.inspector.messages import EventLog, FrameLog, SavedLog
+from inletspy.client.inspector.pieces import Pieces, joined, more
 from inletspy.client.requests import Cause
 from inletspy.wire.control import ServiceOffer
 
@@ -22,128 +22,196 @@ __all__ = ["Captured", "Recording", "Store"]
 #: Exchanges that are kept at most, and bytes that each costs beside its own.
 MAX_KEPT: Final = 10_000
 OVERHEAD: Final = 700
-#: What may be pinned.
-MAX_PINNED: Final = 200
 
 
 class Captured:
     """One exchange; see `inletspy.client.requests.Record`.
 
+    Only what every exchange has is set when it begins: each attribute costs time, and most
+    have nothing to say. The others are as in `_UNSAID` until they are set.
+
     Attributes:
         n: its number, which grows.
-        service: which it came to, as that was at the time.
         visitor: the address that its stream was opened for.
         started: when the request's head had come, in seconds since the epoch.
-        head: the request's head, as sent.
-        body: what is kept of the request's body, as sent.
-        body_size: how long that is by now.
-        answered_at: when the answer's head came; None if it did not.
-        answer: the answer's head.
-        answer_body: what is kept of its body, as sent; without chunk framing if `streams`.
-        answer_size: how long that is by now, as sent.
+        head: the request's head, as sent; empty if what was kept was given up.
         ended: when it was over; None while it is not.
+        body_size: how long the request's body is by now, as sent.
         cause: why it came to nothing.
         unread: the beginning of what could not be understood.
         log: its messages, if it is a WebSocket or a stream of events.
+        streams: see `Record`.
         replay_of: the `id` of the one that it repeats; empty if it is a visitor's.
         pinned: whether it is to stay.
         full: whether nothing more is kept of it.
-        gone: whether what was kept of it was given up.
     """
 
     __slots__ = (
+        "_answer_size",
+        "_answered_at",
+        "_body",
+        "_chunk",
+        "_extra",
+        "_head_size",
         "_id",
-        "_kept",
-        "_store",
-        "answer",
-        "answer_body",
-        "answer_size",
-        "answered_at",
-        "body",
+        "_recording",
+        "_rest",
         "body_size",
         "cause",
         "ended",
         "full",
-        "gone",
         "head",
         "log",
         "n",
         "pinned",
         "replay_of",
-        "service",
         "started",
         "streams",
         "unread",
         "visitor",
     )
 
-    def __init__(
-        self, store: Store, n: int, service: ServiceOffer, visitor: str, started: float, head: bytes
-    ) -> None:
-        self._store = store
-        self._id = ""
-        self._kept = OVERHEAD + len(head)
-        self.n = n
-        self.service = service
-        self.visitor = visitor
-        self.started = started
-        self.head = head
-        self.body: Pieces = None
-        self.body_size = 0
-        self.answered_at: float | None = None
-        self.answer = b""
-        self.answer_body: Pieces = None
-        self.answer_size = 0
-        self.ended: float | None = None
-        self.cause: Cause | None = None
-        self.unread = b""
-        self.log: FrameLog | EventLog | None = None
-        self.replay_of = ""
-        self.streams = self.pinned = self.full = self.gone = False
+    _recording: Recording
+    n: int
+    visitor: str
+    started: float
+    head: bytes
+    ended: float | None
+    #: What it costs beside the bytes of its heads and of `_chunk`.
+    _extra: int
+    #: The answer's head, with the whole answer if it came at once, and how long the head is.
+    _chunk: bytes
+    _head_size: int
+
+    _answer_size: int | None
+    _answered_at: float | None
+    _body: Pieces
+    _id: str
+    _rest: Pieces
+    body_size: int
+    cause: Cause | None
+    full: bool
+    log: FrameLog | EventLog | SavedLog | None
+    pinned: bool
+    replay_of: str
+    streams: bool
+    unread: bytes
+
+    def __getattr__(self, name: str) -> Any:
+        """What was never set."""
+        try:
+            return _UNSAID[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
     @property
     def id(self) -> str:
         """What it is called; no other is called so, even after a restart."""
-        return self._id or f"{self._store.run}-{self.n}"
+        return self._id or f"{self._recording.store.run}-{self.n}"
+
+    @property
+    def service(self) -> ServiceOffer:
+        """Which it came to, as that was at the time."""
+        return self._recording.service
+
+    @property
+    def gone(self) -> bool:
+        """Whether what was kept of it was given up."""
+        return not self.head
+
+    @property
+    def body_bytes(self) -> bytes:
+        """What is kept of the request's body, as sent."""
+        return joined(self._body)
+
+    @property
+    def answered_at(self) -> float | None:
+        """When the answer's head came; None if it did not."""
+        return self._answered_at or (self.ended if self._head_size else None)
+
+    @property
+    def answer(self) -> bytes:
+        """The answer's head; empty if none came."""
+        return self._chunk[: self._head_size]
+
+    @property
+    def answer_bytes(self) -> bytes:
+        """What is kept of the answer's body, as sent; not where `log` has its content."""
+        first = self._chunk[self._head_size :]
+        return first + joined(self._rest) if self._rest else first
+
+    @property
+    def answer_size(self) -> int:
+        """How long the answer's body is by now, as sent."""
+        said = self._answer_size
+        return len(self._chunk) - self._head_size if said is None else said
+
+    @property
+    def size(self) -> int:
+        """Bytes that it costs to keep."""
+        return OVERHEAD + len(self.head) + len(self._chunk) + self._extra
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether the connection went over to another protocol, which most often is that."""
+        return self._chunk.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101"))
 
     # -- as it passes
+
+    def completed(self, data: bytes, head_size: int, at: float) -> None:
+        """See `Record`."""
+        self.ended = at
+        store = self._recording.store
+        size = len(data)
+        if size - head_size > store.body_limit:
+            self._answer_size = size - head_size
+            size = head_size + store.body_limit
+            data = data[:size]
+        if self.head:
+            self._chunk = data
+            self._head_size = head_size
+            used = store.used = store.used + size
+            if used > store.limit:
+                store.make_room()
+            if store.changed is not None:
+                self._tell()
 
     def asked(self, data: bytes) -> None:
         """See `Record`."""
         before = self.body_size
-        self.body_size += len(data)
-        room = self._store.body_limit - before
-        if room > 0 and not self.full:
-            kept = data if len(data) <= room else data[:room]
-            self.body = more(self.body, kept) if self.body else kept
+        self.body_size = before + len(data)
+        kept = self._fitting(data, before)
+        if kept:
+            self._body = more(self._body, kept)
             self._keep(len(kept))
 
     def answered(self, head: bytes, at: float) -> None:
         """See `Record`."""
-        self.answered_at = at
-        if self.full:
+        self._answered_at = at
+        self._answer_size = 0
+        if self.gone:
             return
-        self.answer = head
+        self._chunk = head
+        self._head_size = len(head)
         if b"event-stream" in head:
-            self.log = EventLog(self._store.body_limit)
+            self.log = EventLog(self._recording.store.body_limit)
             self.streams = True
-        self._keep(len(head))
+        self._keep(0, len(head))
         self._tell()
 
     def answering(self, data: bytes) -> None:
         """See `Record`."""
         before = self.answer_size
-        self.answer_size += len(data)
-        room = self._store.body_limit - before
-        if room > 0 and not self.full:
-            kept = data if len(data) <= room else data[:room]
-            self.answer_body = more(self.answer_body, kept) if self.answer_body else kept
+        self._answer_size = before + len(data)
+        kept = self._fitting(data, before)
+        if kept:
+            self._rest = more(self._rest, kept)
             self._keep(len(kept))
 
     def streamed(self, content: bytes, size: int, at: float) -> None:
         """See `Record`."""
-        self.answer_size += size
-        if isinstance(self.log, EventLog) and not self.full:
+        self._answer_size = self.answer_size + size
+        if isinstance(self.log, EventLog):
             self._keep(self.log.add(content, at))
             self._tell()
 
@@ -152,11 +220,11 @@ class Captured:
         if from_visitor:
             self.body_size += len(data)
         else:
-            self.answer_size += len(data)
+            self._answer_size = self.answer_size + len(data)
         if self.full:
             return
         if self.log is None:
-            self.log = FrameLog(self._store.body_limit, self.answer)
+            self.log = FrameLog(self._recording.store.body_limit, self.answer)
         if isinstance(self.log, FrameLog):
             self._keep(self.log.add(from_visitor, data, at))
             self._tell()
@@ -173,42 +241,72 @@ class Captured:
         self.cause = cause
         self._tell()
 
-    def _keep(self, size: int) -> None:
-        self._kept += size
-        store = self._store
-        store.used += size
+    def _fitting(self, data: bytes, before: int) -> bytes:
+        """What is kept of a piece of a body that has so many bytes before it."""
+        room = self._recording.store.body_limit - before
+        if room <= 0 or self.full:
+            return b""
+        return data if len(data) <= room else data[:room]
+
+    def _keep(self, extra: int, more: int = 0) -> None:
+        """Count bytes that are kept; `more` are those of the answer's head."""
+        self._extra += extra
+        store = self._recording.store
+        store.used += extra + more
         if store.used > store.limit:
             store.make_room()
 
     def _tell(self) -> None:
-        changed = self._store.changed
-        if changed is not None and not self.gone:
+        changed = self._recording.store.changed
+        if changed is not None and self.head:
             changed[self.n] = self
 
     # -- afterwards
 
-    @property
-    def is_websocket(self) -> bool:
-        """Whether the connection went over to WebSocket."""
-        return self.answer.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101"))
-
-    @property
-    def size(self) -> int:
-        """Bytes that it costs to keep."""
-        return self._kept
-
-    def named(self, id: str) -> None:
-        """Give it the name that it had in an earlier run."""
+    def restore(self, id: str, body: bytes, answer: bytes, answer_body: bytes) -> None:
+        """Give it the name and the bytes that it had in an earlier run."""
         self._id = id
+        self._body = body
+        self._chunk = answer
+        self._head_size = len(answer)
+        self._rest = answer_body
+        self._extra = len(body) + len(answer_body)
+        self.full = True
+
+    def restore_times(
+        self, answered_at: float | None, answer_size: int, ended: float, body_size: int
+    ) -> None:
+        """Give it the times and sizes that it had in an earlier run."""
+        self._answered_at = answered_at
+        self._answer_size = answer_size
+        self.ended = ended
+        self.body_size = body_size
 
     def drop(self) -> None:
         """Give up what was kept of it."""
-        self._store.used -= self._kept
-        self._kept = 0
-        self.full = self.gone = True
-        self.head = self.answer = self.unread = b""
-        self.body = self.answer_body = self.log = None
+        self.full = True
+        self.head = self._chunk = self.unread = b""
+        self._head_size = self._extra = 0
+        self._body = self._rest = self.log = None
         self.streams = False
+
+
+_UNSAID: Final[dict[str, Any]] = {
+    "_answer_size": None,
+    "_answered_at": None,
+    "_body": None,
+    "_id": "",
+    "_rest": None,
+    "body_size": 0,
+    "cause": None,
+    "full": False,
+    "log": None,
+    "pinned": False,
+    "replay_of": "",
+    "streams": False,
+    "unread": b"",
+}
+_new = object.__new__
 
 
 class Store:
@@ -223,6 +321,8 @@ class Store:
         used: bytes that all cost now, but for pinned ones.
         changed: those that began or changed, while somebody wants to know; else None.
         last_n: the number of the last one.
+        pinned: those that stay, by number.
+        kept: the latest; their numbers follow one another without a gap.
     """
 
     def __init__(self, body_limit: int, limit: int) -> None:
@@ -233,13 +333,12 @@ class Store:
         self.changed: dict[int, Captured] | None = None
         self.last_n = 0
         self.pinned: dict[int, Captured] = {}
-        #: Numbers follow one another without a gap.
-        self._kept: deque[Captured] = deque()
+        self.kept: deque[Captured] = deque()
 
     @property
     def first_n(self) -> int:
         """The number of the oldest; one more than `last_n` if there is none."""
-        kept = next(iter(self._kept), None)
+        kept = next(iter(self.kept), None)
         numbers = [*sorted(self.pinned)[:1], self.last_n + 1 if kept is None else kept.n]
         return min(numbers)
 
@@ -247,42 +346,51 @@ class Store:
         """What keeps the exchanges of a service."""
         return Recording(self, service)
 
-    def begin(self, service: ServiceOffer, head: bytes, visitor: str, at: float) -> Captured:
-        """A request's head has passed."""
-        n = self.last_n = self.last_n + 1
-        captured = Captured(self, n, service, visitor, at, head)
-        kept = self._kept
-        kept.append(captured)
-        self.used += OVERHEAD + len(head)
-        if self.used > self.limit or len(kept) > MAX_KEPT:
-            self.make_room()
-        if self.changed is not None:
-            self.changed[n] = captured
-        return captured
-
     def make_room(self) -> None:
         """Give up the oldest until the bounds hold."""
-        kept = self._kept
+        kept = self.kept
         while kept and (self.used > self.limit or len(kept) > MAX_KEPT):
-            self._drop(kept.popleft())
+            oldest = kept.popleft()
+            self.used -= oldest.size
+            if oldest.ended is None or self.pinned or self.changed is not None:
+                self._leave(oldest)  # else it goes as nobody holds it any more
 
     def clear(self) -> None:
         """Give up all that is not pinned."""
-        while self._kept:
-            self._drop(self._kept.popleft())
-
-    def _drop(self, captured: Captured) -> None:
-        if captured.pinned:
-            captured.full = True
+        while self.kept:
+            captured = self.kept.popleft()
             self.used -= captured.size
-            return
+            self._leave(captured)
+
+    def unpin(self, captured: Captured) -> None:
+        """Have one stay no longer than others."""
+        captured.pinned = False
+        self.pinned.pop(captured.n, None)
+        if self.kept and captured.n >= self.kept[0].n:
+            self.touched(captured)
+        else:
+            self._forget(captured)
+
+    def touched(self, captured: Captured) -> None:
+        """Tell whoever looks on that one has changed."""
+        if self.changed is not None:
+            self.changed[captured.n] = captured
+
+    def _leave(self, captured: Captured) -> None:
+        """See to one that is among the latest no longer."""
+        if captured.n in self.pinned:
+            captured.full = True
+        else:
+            self._forget(captured)
+
+    def _forget(self, captured: Captured) -> None:
         if self.changed is not None:
             self.changed.pop(captured.n, None)
         captured.drop()
 
     def newest_first(self, before: int | None = None) -> Iterator[Captured]:
         """All, or those whose numbers are below `before`, pinned ones among them."""
-        kept = list(self._kept)
+        kept = list(self.kept)
         pinned = [one for n, one in sorted(self.pinned.items()) if not kept or n < kept[0].n]
         for one in reversed(pinned + kept):
             if (before is None or one.n < before) and not one.gone:
@@ -294,21 +402,55 @@ class Store:
             if one.id == id:
                 return one
         run, _, digits = id.rpartition("-")
-        if run != self.run or not digits.isascii() or not digits.isdecimal() or not self._kept:
+        if run != self.run or not digits.isascii() or not digits.isdecimal() or not self.kept:
             return None
-        place = int(digits[:12]) - self._kept[0].n
-        return self._kept[place] if 0 <= place < len(self._kept) else None
+        place = int(digits[:12]) - self.kept[0].n
+        return self.kept[place] if 0 <= place < len(self.kept) else None
 
 
 class Recording:
-    """Keeps the exchanges of one service; see `inletspy.client.requests.Recorder`."""
+    """Keeps the exchanges of one service; see `inletspy.client.requests.Recorder`.
 
-    __slots__ = ("_begin", "_service")
+    Args:
+        replay_of: see `Captured`.
 
-    def __init__(self, store: Store, service: ServiceOffer) -> None:
-        self._begin: Callable[[ServiceOffer, bytes, str, float], Captured] = store.begin
-        self._service = service
+    Attributes:
+        store: where.
+        service: whose.
+    """
+
+    __slots__ = ("_replay_of", "service", "store")
+
+    def __init__(self, store: Store, service: ServiceOffer, replay_of: str = "") -> None:
+        self.store = store
+        self.service = service
+        self._replay_of = replay_of
 
     def begin(self, head: bytes, visitor: str, at: float) -> Captured:
         """See `Recorder`."""
-        return self._begin(self._service, head, visitor, at)
+        store = self.store
+        n = store.last_n = store.last_n + 1
+        captured = self.captured(n, visitor, at, head)
+        if self._replay_of:
+            captured.replay_of = self._replay_of
+        kept = store.kept
+        kept.append(captured)
+        used = store.used = store.used + OVERHEAD + len(head)
+        if used > store.limit or len(kept) > MAX_KEPT:
+            store.make_room()
+        if store.changed is not None:
+            store.changed[n] = captured
+        return captured
+
+    def captured(self, n: int, visitor: str, at: float, head: bytes) -> Captured:
+        """One that has begun."""
+        captured: Captured = _new(Captured)  # an `__init__` would take as long as all the rest
+        captured._recording = self
+        captured.n = n
+        captured.visitor = visitor
+        captured.started = at
+        captured.head = head
+        captured.ended = None
+        captured._chunk = b""
+        captured._head_size = captured._extra = 0
+        return captured

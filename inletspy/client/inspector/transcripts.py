@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from inletspy.client.inspector.heads import header
-from inletspy.client.inspector.messages import EventLog, FrameLog, Message
+from inletspy.client.inspector.messages import EventLog, FrameLog, Message, SavedLog
 from inletspy.client.inspector.store import Captured
 
 __all__ = ["Transcript"]
@@ -46,6 +46,9 @@ class Transcript:
         log = self._captured.log
         if isinstance(log, FrameLog):
             return list(self._frames(log))
+        if isinstance(log, SavedLog):
+            known, self._last_n = self._last_n, len(log.messages)
+            return log.messages[known:]
         if isinstance(log, EventLog):
             return list(self._events.read(log, self._captured.started))
         return []

@@ -14,7 +14,6 @@ from inletspy.client.inspector.bodies import Content, content_of, form_of, shown
 from inletspy.client.inspector.curl import curl
 from inletspy.client.inspector.failures import Rewriting, failure_of
 from inletspy.client.inspector.messages import EventLog
-from inletspy.client.inspector.pieces import joined
 from inletspy.client.inspector.store import Captured
 from inletspy.client.inspector.transcripts import MAX_MESSAGES, Transcript
 
@@ -31,7 +30,7 @@ def kind_of(captured: Captured) -> str:
     """`http`, `websocket` or `sse`."""
     if captured.is_websocket:
         return "websocket"
-    return "sse" if isinstance(captured.log, EventLog) else "http"
+    return "http" if captured.log is None else "sse"
 
 
 def state_of(captured: Captured) -> str:
@@ -53,16 +52,16 @@ def summary(captured: Captured, rewriting: Rewriting) -> dict[str, Any]:
         "service": captured.service.name,
         "kind": kind_of(captured),
         "started_at": utc(captured.started),
-        "method": _text(method),
-        "path": _text(target),
-        "host": _text(heads.header(captured.head, b"host")),
+        "method": heads.text(method),
+        "path": heads.text(target),
+        "host": heads.text(heads.header(captured.head, b"host")),
         "status": heads.status_of(captured.answer),
         "state": state_of(captured),
         "duration_ms": None if ended is None else _ms(ended - captured.started),
         "first_byte_ms": None if first_byte is None else _ms(first_byte - captured.started),
         "request_bytes": captured.body_size,
         "response_bytes": captured.answer_size,
-        "content_type": _text(media_type.strip()) or None,
+        "content_type": heads.text(media_type.strip()) or None,
         "visitor": visitor_of(captured),
         "pinned": captured.pinned,
         "replay_of": captured.replay_of or None,
@@ -73,12 +72,12 @@ def summary(captured: Captured, rewriting: Rewriting) -> dict[str, Any]:
 def visitor_of(captured: Captured) -> str:
     """Who asked, as far as it is known."""
     told = heads.header(captured.head, b"x-forwarded-for").partition(b",")[0].strip()
-    return _text(told) or captured.visitor
+    return heads.text(told) or captured.visitor
 
 
 def request_content(captured: Captured) -> Content:
     """What the request's body says."""
-    raw = b"" if captured.is_websocket else joined(captured.body)
+    raw = b"" if captured.is_websocket else captured.body_bytes
     cut = not captured.is_websocket and len(raw) < captured.body_size
     return content_of(captured.head, raw, cut=cut)
 
@@ -89,9 +88,13 @@ def answer_content(captured: Captured) -> Content:
     if isinstance(log, EventLog):
         content = log.content()
         return content_of(captured.answer, content, cut=log.dropped > 0, framed=False)
-    raw = b"" if captured.is_websocket else joined(captured.answer_body)
-    cut = not captured.is_websocket and len(raw) < captured.answer_size
-    return content_of(captured.answer, raw, cut=cut or captured.cause is not None)
+    raw = b"" if captured.is_websocket else captured.answer_bytes
+    cut = captured.cause is not None or (
+        not captured.is_websocket and len(raw) < captured.answer_size
+    )
+    if kind_of(captured) == "sse":  # saved, without framing
+        return content_of(captured.answer, raw, cut=captured.cause is not None, framed=False)
+    return content_of(captured.answer, raw, cut=cut)
 
 
 def detail(captured: Captured, rewriting: Rewriting, *, reveal: bool) -> dict[str, Any]:
@@ -105,10 +108,10 @@ def detail(captured: Captured, rewriting: Rewriting, *, reveal: bool) -> dict[st
     _, target = heads.request_line(captured.head)
     asked = request_content(captured)
     answered = answer_content(captured)
-    request = _side(captured.head, asked, captured.body_size, len(joined(captured.body)), reveal)
+    request = _side(captured.head, asked, captured.body_size, len(captured.body_bytes), reveal)
     request["query"] = heads.query(target)
     request["form"] = form_of(captured.head, asked)
-    kept = len(joined(captured.answer_body)) or len(answered.content)
+    kept = len(captured.answer_bytes) or len(answered.content)
     found = {
         **summary(captured, rewriting),
         "request": request,
@@ -120,7 +123,7 @@ def detail(captured: Captured, rewriting: Rewriting, *, reveal: bool) -> dict[st
     }
     if captured.log is not None:
         found["messages"] = Transcript(captured).read()[-MAX_MESSAGES:]
-        found["messages_note"] = getattr(captured.log, "trouble", "") or None
+        found["messages_note"] = captured.log.trouble or None
     if captured.unread:
         found["unreadable"] = captured.unread.decode("utf-8", "backslashreplace")
     return found
@@ -135,10 +138,6 @@ def _side(head: bytes, content: Content, size: int, captured: int, reveal: bool)
         "trailers": [[name, value] for name, value in content.trailers],
         "body": shown_body(content, size, captured),
     }
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
 
 
 def _ms(seconds: float) -> float:
