@@ -391,7 +391,7 @@ def warn_if_insecure(config: ClientConfig) -> None:
 
 
 def _inspection(
-    reactor: Any, config: ClientConfig, display: Display, telling: str
+    reactor: Any, config: ClientConfig, display: Display, telling: str, environ: Mapping[str, str]
 ) -> Inspection | None:
     """The inspector, which listens already; None if none is wanted."""
     wanted = config.inspect.wanted
@@ -402,7 +402,7 @@ def _inspection(
         return None
     from inletspy.client.inspector.inspection import Inspection  # of no use elsewhere
 
-    inspection = Inspection(reactor, config.inspect, config.rewriting, display.services)
+    inspection = Inspection(reactor, config.inspect, display, environ)
     inspection.open()
     display.inspection = inspection
     return inspection
@@ -430,7 +430,7 @@ async def _tunnel(reactor: Any, arguments: Arguments, environ: Mapping[str, str]
         display = display_for(reactor, config, arguments.telling, arguments.verbose, environ)
         source: Source = project or VisitorFiles(arguments.wishes, config.services[0])
         changes = Changes(reactor, source, config.services, display) if source.files else None
-        inspection = _inspection(reactor, config, display, arguments.telling)
+        inspection = _inspection(reactor, config, display, arguments.telling, environ)
         try:
             await carry(reactor, config, display, environ, changes=changes)
         finally:

@@ -19,11 +19,15 @@ from twisted.web.server import NOT_DONE_YET
 from inletspy.answers import Answer, InvalidRequest, Problem, error_of, read_object, send
 from inletspy.client.inspector import views
 from inletspy.client.inspector.bodies import SAFE_IMAGES
+from inletspy.client.inspector.edits import request_again
 from inletspy.client.inspector.events import Audience
-from inletspy.client.inspector.failures import Rewriting
 from inletspy.client.inspector.gate import Gate
-from inletspy.client.inspector.search import Search, found
+from inletspy.client.inspector.har import send_archive
+from inletspy.client.inspector.pins import Pins
+from inletspy.client.inspector.replay import Replays
+from inletspy.client.inspector.search import MAX_LIMIT, Search, found
 from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
@@ -63,8 +67,9 @@ class Calls(Resource):
         gate: who may ask.
         store: what was captured.
         audience: who looks on.
-        services: the services, as programs are told of them.
-        rewriting: for advice.
+        replays: sends requests again.
+        pins: has some stay.
+        tunnel: what is carried.
     """
 
     isLeaf = True
@@ -75,22 +80,30 @@ class Calls(Resource):
         gate: Gate,
         store: Store,
         audience: Audience,
-        services: Callable[[], list[dict[str, Any]]],
-        rewriting: Rewriting,
+        replays: Replays,
+        pins: Pins,
+        tunnel: Tunnel,
     ) -> None:
         super().__init__()
         self._reactor = reactor
         self._gate = gate
         self._store = store
         self._audience = audience
-        self._services = services
-        self._rewriting = rewriting
+        self._replays = replays
+        self._pins = pins
+        self._tunnel = tunnel
+        self._rewriting = tunnel.config.rewriting
         self._calls: list[tuple[str, re.Pattern[str], Run]] = []
         self._add("POST", "/api/session", self._sign_in)
         self._add("GET", "/api/requests", self._list)
         self._add("DELETE", "/api/requests", self._clear)
         self._add("GET", f"/api/requests/{_ID}", self._detail)
         self._add("GET", f"/api/requests/{_ID}/body", self._body)
+        self._add("POST", f"/api/requests/{_ID}/replay", self._replay)
+        self._add("POST", f"/api/requests/{_ID}/pin", self._pin)
+        self._add("DELETE", f"/api/requests/{_ID}/pin", self._unpin)
+        self._add("GET", f"/api/requests/{_ID}/har", self._har)
+        self._add("GET", "/api/har", self._archive)
         self._add("GET", "/api/services", self._about)
         self._add("GET", "/api/events", self._events)
 
@@ -114,7 +127,7 @@ class Calls(Resource):
             gone: list[Any] = []
             request.notifyFinish().addErrback(gone.append)
             pending.addCallbacks(
-                lambda found: None if gone else self._send(request, found),
+                lambda found: None if gone or found is NOT_DONE_YET else self._send(request, found),
                 lambda failure: None if gone else self._refuse(request, failure),
             )
         elif answer is not NOT_DONE_YET:
@@ -167,6 +180,34 @@ class Calls(Resource):
             raise InvalidRequest("token is missing")
         return Answer({}, headers={"Set-Cookie": self._gate.admit(token)})
 
+    def _replay(self, request: Request, id: str, asked: dict[str, str]) -> Any:
+        original = self._one(id)
+        service = self._tunnel.offers.get(original.service.name)
+        if service is None or service.proto != "http":
+            text = f"The service {original.service.name} is not served by this tunnel"
+            raise Problem(409, "Conflict", text)
+        again = request_again(original, read_object(request))
+        return Answer({"id": self._replays.send(service, again, original).id}, 201)
+
+    def _pin(self, request: Request, id: str, asked: dict[str, str]) -> Any:
+        self._pins.pin(self._one(id))
+        return {}
+
+    def _unpin(self, request: Request, id: str, asked: dict[str, str]) -> Any:
+        self._pins.unpin(self._one(id))
+        return {}
+
+    def _har(self, request: Request, id: str, asked: dict[str, str]) -> Any:
+        send_archive(request, [self._one(id)], reveal=_reveal(asked))
+        return NOT_DONE_YET
+
+    async def _archive(self, request: Request, id: str, asked: dict[str, str]) -> Any:
+        search = Search.read({"limit": str(MAX_LIMIT), **asked})
+        requests, _ = await found(self._reactor, self._store, search)
+        if not request.finished and request.channel is not None:
+            send_archive(request, reversed(requests), reveal=_reveal(asked))
+        return NOT_DONE_YET
+
     async def _list(self, request: Request, id: str, asked: dict[str, str]) -> Any:
         requests, more = await found(self._reactor, self._store, Search.read(asked))
         rows = [views.summary(one, self._rewriting) for one in requests]
@@ -201,7 +242,7 @@ class Calls(Resource):
     def _about(self, request: Request, id: str, asked: dict[str, str]) -> Any:
         store = self._store
         return {
-            "services": self._services(),
+            "services": self._tunnel.services(),
             "body_limit": store.body_limit,
             "memory_limit": store.limit,
             "memory_used": store.used,

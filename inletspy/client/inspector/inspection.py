@@ -5,17 +5,17 @@ This is where its parts meet, and all that the rest of the client knows of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from inletspy.client.inspector.failures import Rewriting
 from inletspy.client.inspector.gate import Gate
 from inletspy.client.inspector.settings import InspectSettings
 from inletspy.client.inspector.store import Recording, Store
+from inletspy.client.inspector.tunnel import Tunnel
 from inletspy.errors import StartError
 from inletspy.wire.control import ServiceOffer
 
@@ -33,21 +33,21 @@ class Inspection:
     Args:
         reactor: listens.
         settings: how.
-        rewriting: for advice; see `ClientConfig.rewriting`.
-        services: the services with their public addresses, for programs.
+        tunnel: what is carried.
+        environ: the environment of the user, whose pinned requests are kept.
     """
 
     def __init__(
         self,
         reactor: Any,
         settings: InspectSettings,
-        rewriting: Rewriting,
-        services: Callable[[], list[dict[str, Any]]],
+        tunnel: Tunnel,
+        environ: Mapping[str, str],
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._rewriting = rewriting
-        self._services = services
+        self._tunnel = tunnel
+        self._environ = environ
         self._gate = Gate()
         self._store = Store(settings.body_limit, settings.memory_limit)
         self._factory = _Factory(self._site)
@@ -94,17 +94,26 @@ class Inspection:
     def _site(self) -> tuple[Any, Callable[[], None]]:
         from inletspy.client.inspector.api import Calls
         from inletspy.client.inspector.events import Audience
+        from inletspy.client.inspector.pins import Pins, state_folder
+        from inletspy.client.inspector.replay import Replays
         from inletspy.client.inspector.site import InspectorSite
 
-        audience = Audience(self._reactor, self._store, self._rewriting, self._hello)
-        calls = Calls(
-            self._reactor, self._gate, self._store, audience, self._services, self._rewriting
-        )
-        return InspectorSite(self._reactor, self._gate, calls), audience.close
+        store = self._store
+        audience = Audience(self._reactor, store, self._tunnel.config.rewriting, self._hello)
+        replays = Replays(self._reactor, store)
+        pins = Pins(store, state_folder(self._environ) / "pins")
+        pins.load()
+        calls = Calls(self._reactor, self._gate, store, audience, replays, pins, self._tunnel)
+
+        def close() -> None:
+            replays.close()
+            audience.close()
+
+        return InspectorSite(self._reactor, self._gate, calls), close
 
     def _hello(self) -> dict[str, Any]:
         return {
-            "services": self._services(),
+            "services": self._tunnel.services(),
             "first_n": self._store.first_n,
             "last_n": self._store.last_n,
         }
