@@ -84,6 +84,18 @@ class InForceTests(LinksTestCase):
         await until(lambda: links.current.by_id, "told of it")
         self.assertEqual([*links.current.by_id], [made.id])
 
+    async def test_a_user_who_is_removed_takes_the_links_along(self) -> None:
+        url = url_of_new_database()
+        links = await self.followed(await self.database(url))
+        execute(url, "INSERT INTO inletspy_users (name, prefix) VALUES ('alice', 'alice')")
+        execute(url, "INSERT INTO inletspy_users (name, prefix) VALUES ('bob', 'bob')")
+        own, others = link(), link(owner="bob")
+        await links.add(own)
+        await links.add(others)
+        execute(url, "DELETE FROM inletspy_users WHERE name = 'alice'")
+        await until(lambda: links.current.revoked, "told of the removal")
+        self.assertEqual(links.current.revoked, {own.id})
+
     async def test_rows_of_those_that_have_ended_are_removed(self) -> None:
         url = url_of_new_database()
         database = await self.database(url)

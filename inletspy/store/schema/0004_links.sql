@@ -27,3 +27,17 @@ $$;
 CREATE TRIGGER inletspy_links_changed
 AFTER INSERT OR UPDATE OR TRUNCATE ON inletspy_links
 FOR EACH STATEMENT EXECUTE FUNCTION inletspy_links_changed();
+
+-- Whoever comes to have a removed user's name must not have that user's visitors, too.
+CREATE FUNCTION inletspy_links_of_removed_user() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE inletspy_links SET revoked_at = CURRENT_TIMESTAMP
+    WHERE owner = OLD.name AND revoked_at IS NULL;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER inletspy_links_of_removed_user
+AFTER DELETE ON inletspy_users
+FOR EACH ROW EXECUTE FUNCTION inletspy_links_of_removed_user();
