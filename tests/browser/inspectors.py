@@ -156,10 +156,16 @@ class InspectorTestCase(BrowserTestCase):
         await self.server.start()
         await self.connect(str(upstream(self, self.shop)), *arguments)
 
-    async def connect(self, *arguments: str) -> None:
-        """Start a client, whose inspector is the one that is looked at."""
+    async def connect(self, *arguments: str, home: str = "") -> None:
+        """Start a client, whose inspector is the one that is looked at.
+
+        Args:
+            arguments: for it.
+            home: the home directory of a client before it; else a new one.
+        """
         options = ["--name", "shop", "--inspect", "0"]
-        self.client = ClientProcess(self, self.server, *options, *arguments)
+        environ = {"HOME": home} if home else {}
+        self.client = ClientProcess(self, self.server, *options, *arguments, environ=environ)
         ready = await self.client.start()
         self.link = ready["inspector_url"]
 

@@ -129,7 +129,7 @@ function bodyPart([left, right]) {
     return h(
         "section",
         { class: "part", "aria-label": "Body" },
-        head(rows.length === 0 ? "empty" : summed(differing, "line", "lines")),
+        head(rows.length === 0 ? "empty" : summed(differing, "line differs", "lines differ")),
         notes.map((text) => h("p", { class: "notice warn" }, text)),
         rows.length > 0 && table("Bodies side by side", all, true),
     );
@@ -137,8 +137,7 @@ function bodyPart([left, right]) {
 
 function summed(differing, one = "difference", many = "differences") {
     if (differing === 0) return "no difference";
-    const name = differing === 1 ? one : many;
-    return one === "line" ? `${count(differing)} ${name} differ` : `${count(differing)} ${name}`;
+    return `${count(differing)} ${differing === 1 ? one : many}`;
 }
 
 /** The lines that a body is compared by: JSON one value a line; null for what has no text. */

@@ -146,8 +146,10 @@ export class Detail {
         if (!this.id || this.#request?.kind === "websocket") return;
         await this.#tried(async () => {
             const id = this.id;
-            const details = await this.#fetch(id, true);
-            editAndReplay(details, details.request.masked ?? [], (content) => this.#send(id, content));
+            editAndReplay(await this.#fetch(id), {
+                send: (content) => this.#send(id, content),
+                reveal: (place) => this.#reveal(id, "request", place),
+            });
         });
     }
 
@@ -173,6 +175,11 @@ export class Detail {
 
     /** The command with the fields that are masked here: without them it would not work. */
     #curl = async () => (await this.#fetch(this.id, true)).curl;
+
+    async #reveal(id, side, place) {
+        const details = await this.#fetch(id, true);
+        return details[side].headers[place][1];
+    }
 
     async #send(id, content) {
         this.#head?.busy(true);
@@ -335,7 +342,7 @@ export class Detail {
                 sidePanel(name, side, {
                     id,
                     unreadable,
-                    reveal: async (which, part, at) => (await this.#fetch(id, true))[which][part][at][1],
+                    reveal: (which, at) => this.#reveal(id, which, at),
                     missing: state === "open" ? "No answer yet." : "There was no answer.",
                 }),
             );

@@ -10,15 +10,16 @@ const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 const SET_BY_CLIENT = new Set(["content-length", "transfer-encoding"]);
 
 /**
- * Open the form.
+ * Open the form. Values that are masked stay so until they are asked for; the client knows
+ * what to send in their places.
  *
- * @param {object} details of the request, with nothing masked.
- * @param {Array} masked names of fields that are shown only when asked for.
- * @param {function} send takes {method, path, headers, body}; a promise, which may fail.
+ * @param {object} details of the request.
+ * @param {object} run `send`: takes {method, path, headers, body}; `reveal`: gives the
+ *     value of the header at a place. Both as promises, which may fail.
  */
-export function editAndReplay(details, masked, send) {
+export function editAndReplay(details, { send, reveal }) {
     const { request } = details;
-    const hidden = new Set(masked.map((name) => name.toLowerCase()));
+    const hidden = new Set((request.masked ?? []).map((name) => name.toLowerCase()));
     const list = newId("methods");
     const method = h("input", {
         class: "input mono",
@@ -35,20 +36,22 @@ export function editAndReplay(details, masked, send) {
         name: "path",
         value: details.path,
         required: true,
-        pattern: "/.*|\\*|https?://.*",
+        pattern: "/.*",
         title: "Starts with /",
         autocomplete: "off",
         spellcheck: "false",
     });
     const rows = h("div", { class: "header-rows" });
-    const add = (name = "", value = "") => {
-        const row = headerRow(name, value, hidden.has(name.toLowerCase()));
+    const add = (name = "", value = "", unmask = null) => {
+        const row = headerRow(name, value, unmask);
         rows.append(row);
         return row;
     };
-    for (const [name, value] of request.headers) {
-        if (!SET_BY_CLIENT.has(name.toLowerCase())) add(name, value);
-    }
+    request.headers.forEach(([name, value], place) => {
+        const key = name.toLowerCase();
+        const unmask = hidden.has(key) ? () => reveal(place) : null;
+        if (!SET_BY_CLIENT.has(key)) add(name, value, unmask);
+    });
     const more = h("button", { class: "button", type: "button" }, "Add header");
     more.addEventListener("click", () => add().querySelector("input").focus());
     const body = bodyField(request.body);
@@ -70,19 +73,13 @@ export function editAndReplay(details, masked, send) {
             body.element,
         ),
         actions: [closeButton(), submitButton("Send")],
-        submit: () => {
-            const content = body.value();
-            // What is typed here is not compressed.
-            const isLeftOut = (name) => content && name.toLowerCase() === "content-encoding";
-            return send({
+        submit: () =>
+            send({
                 method: method.value.trim(),
                 path: path.value.trim(),
-                headers: [...rows.children]
-                    .map((row) => row.pair())
-                    .filter(([name]) => name && !isLeftOut(name)),
-                body: content,
-            });
-        },
+                headers: [...rows.children].map((row) => row.pair()).filter(([name]) => name),
+                body: body.value(),
+            }),
     });
 }
 
@@ -91,7 +88,7 @@ function labelled(label, input) {
     return h("div", { class: "field" }, h("label", { for: input.id }, label), input);
 }
 
-function headerRow(name, value, isMasked) {
+function headerRow(name, value, unmask) {
     const names = h("input", {
         class: "input mono",
         value: name,
@@ -101,16 +98,15 @@ function headerRow(name, value, isMasked) {
         spellcheck: "false",
     });
     const values = h("input", {
-        // No field for a password: browsers would offer to keep it.
-        class: isMasked ? "input mono veiled" : "input mono",
+        class: "input mono",
         value,
         "aria-label": name ? `Value of ${name}` : "Value",
         placeholder: "Value",
         autocomplete: "off",
         spellcheck: "false",
     });
-    const reveal =
-        isMasked &&
+    const show =
+        unmask &&
         h(
             "button",
             {
@@ -118,9 +114,12 @@ function headerRow(name, value, isMasked) {
                 type: "button",
                 "aria-label": `Reveal ${name}`,
                 on: {
-                    click: (event) => {
-                        values.classList.remove("veiled");
-                        event.target.remove();
+                    click: async (event) => {
+                        const button = event.target;
+                        const plain = await unmask().catch(() => null);
+                        if (plain === null) return; // it can be tried again
+                        values.value = plain;
+                        button.remove();
                         values.focus();
                     },
                 },
@@ -144,7 +143,7 @@ function headerRow(name, value, isMasked) {
         },
         icon("close"),
     );
-    const row = h("div", { class: "header-row" }, names, h("span", { class: "of-value" }, values, reveal), remove);
+    const row = h("div", { class: "header-row" }, names, h("span", { class: "of-value" }, values, show), remove);
     row.pair = () => [names.value.trim(), values.value];
     return row;
 }

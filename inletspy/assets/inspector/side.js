@@ -9,8 +9,8 @@ import { fields } from "./fields.js";
  *
  * @param {string} name "request" or "response".
  * @param {object} side what the API tells of it; null if there is none.
- * @param {object} options `id`: of the request; `reveal(name, part, place)`: the value of a
- *     masked field, as a promise; `missing`: what is said in place of a side;
+ * @param {object} options `id`: of the request; `reveal(name, place)`: the value of a masked
+ *     header, as a promise; `missing`: what is said in place of a side;
  *     `unreadable`: the beginning of what came in its place and is not HTTP.
  */
 export function sidePanel(name, side, { id, reveal, missing, unreadable }) {
@@ -20,7 +20,7 @@ export function sidePanel(name, side, { id, reveal, missing, unreadable }) {
     const empty = side.body.type === "empty" || side.body.size === 0;
     const headers = fields("Header fields", side.headers, {
         masked: side.masked,
-        reveal: (place) => reveal(name, "headers", place),
+        reveal: (place) => reveal(name, place),
     });
     const main = [
         part("Query", side.query ?? []),
