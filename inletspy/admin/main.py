@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from inletspy import __version__
-from inletspy.admin import config, dashboard, names, setup, share, status, tokens, users
+from inletspy.admin import config, dashboard, names, setup, share, status, tokens, top, users
 from inletspy.errors import InletspyError, UsageError
 
 __all__ = ["main"]
 
 #: The modules with the subcommands, in the order of the help text.
-COMMANDS = (setup, status, dashboard, config, users, tokens, names, share)
+COMMANDS = (setup, status, top, dashboard, config, users, tokens, names, share)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

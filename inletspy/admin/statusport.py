@@ -10,9 +10,9 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from treq import collect
@@ -22,6 +22,8 @@ from twisted.internet import error as twisted_errors
 from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
 
+from inletspy.admin.eventstream import EventStream, StreamCut
+from inletspy.admin.tables import printable
 from inletspy.config import ServerConfig, read_token_file, runs
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.tokens import is_token
@@ -31,6 +33,8 @@ __all__ = ["StatusPort"]
 #: How long the whole answer may take, in seconds, and how many bytes it may have.
 PATIENCE: Final = 10.0
 MAX_ANSWER: Final = 32 * 1024 * 1024
+
+T = TypeVar("T")
 
 #: What a row must have to be shown.
 _FIELDS: Final = ("id", "public_url", "upstream", "client_id", "connected_at", "status")
@@ -44,11 +48,14 @@ class StatusPort:
         url: where it is, without a final slash.
         token: is sent with every request; empty for none.
         spare: is sent once it turns out that a token is needed; called once.
+
+    Attributes:
+        url: where it is.
     """
 
     def __init__(self, reactor: Any, url: str, token: str = "", spare: Path | None = None) -> None:
         self._reactor = reactor
-        self._url = url
+        self.url = url
         self._token = token
         self._spare = spare
         self._client = HTTPClient(Agent(reactor, connectTimeout=PATIENCE))
@@ -109,7 +116,39 @@ class StatusPort:
         except (TypeError, KeyError, ValueError):
             raise self._no_status_port() from None
         # By the way that this command came: proxies need not tell the server by which.
-        return f"{_for_browsers(self._url)}/#{fragment}", str(user)
+        return f"{_for_browsers(self.url)}/#{fragment}", str(user)
+
+    async def whose(self) -> tuple[str, bool]:
+        """Whose the token is, and whether it shows everybody's tunnels; raises as `rows` does."""
+        answer = await self._answer("GET", "/api/session")
+        try:
+            return str(answer["data"]["user"]), bool(answer["data"]["admin"])
+        except (TypeError, KeyError):
+            raise self._no_status_port() from None
+
+    async def follow(self, opened: Callable[[], None], got: Callable[[str, str], None]) -> None:
+        """Tell of each event, until the stream of events ends in order.
+
+        Args:
+            opened: is called once the stream is there.
+            got: is called with the name and the data of each event.
+
+        Raises:
+            ServerUnreachable: no answer, or the stream was cut.
+            InletspyError: the token is of no use, or the answer of none.
+        """
+        response = await self._within_patience(self._request("GET", "/api/events"))
+        if response.code != 200:
+            self._check(response.code, await self._within_patience(_body(response)))
+            raise self._no_status_port(response.code)
+        stream = EventStream(self._reactor, got)
+        opened()
+        response.deliverBody(stream)
+        try:
+            await stream.over
+        except StreamCut as error:
+            reason = _why(error.__cause__ or error)
+            raise ServerUnreachable(f"the stream from {self.url} was cut: {reason}") from error
 
     async def _answer(self, method: str, path: str) -> Any:
         """What is in the answer to a request that needs a token; see `rows` for what it raises."""
@@ -119,63 +158,82 @@ class StatusPort:
             if spare.exists():
                 self._token = read_token_file(spare)
                 status, body = await self._ask(method, path)
-        if status == 401:
-            which = "does not accept the token" if self._token else "wants a token"
-            raise InletspyError(
-                f"the server at {self._url} {which}: name a file that has one with --token-file,"
-                " or set INLETS_TOKEN"
-            )
-        if status == 403:
-            raise InletspyError("the token is not good for this: it needs the scope status")
-        if status == 429:
-            raise InletspyError(
-                f"the server at {self._url} has had too many wrong tokens from here; wait a while"
-            )
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            raise self._no_status_port(status) from None
-        if status == 503 and isinstance(answer, dict) and isinstance(answer.get("detail"), str):
-            raise InletspyError(f"the server at {self._url} can't do that: {answer['detail']}")
+        answer = self._check(status, body)
         if status != 200:
             raise self._no_status_port(status)
         return answer
 
+    def _check(self, status: int, body: bytes) -> Any:
+        """What is in an answer that is no refusal."""
+        if status == 401:
+            which = "does not accept the token" if self._token else "wants a token"
+            raise InletspyError(
+                f"the server at {self.url} {which}: name a file that has one with --token-file,"
+                " or set INLETS_TOKEN"
+            )
+        if status == 403:
+            raise InletspyError("the token is not good for this: it needs the scope status")
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            if status < 500:  # else it may be a proxy's answer while the server is away
+                raise self._no_status_port(status) from None
+            answer = None
+        detail = answer.get("detail") if isinstance(answer, dict) else None
+        if status == 429:
+            raise ServerUnreachable(
+                f"the server at {self.url} says to wait a while: {printable(str(detail))}"
+            )
+        if status >= 500:
+            why = printable(str(detail)) if detail else f"HTTP {status}"
+            raise ServerUnreachable(f"the server at {self.url} can't do that: {why}")
+        return answer
+
     def _no_status_port(self, status: int = 200) -> InletspyError:
         return InletspyError(
-            f"{self._url} is no status port of an inletspy server (HTTP {status}): name another"
+            f"{self.url} is no status port of an inletspy server (HTTP {status}): name another"
             " with --status-url"
         )
 
     async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
-        asking = defer.ensureDeferred(self._fetch(method, path))
+        return await self._within_patience(self._fetch(method, path))
+
+    async def _within_patience(self, asking: Coroutine[Any, Any, T]) -> T:
         try:
-            return await asking.addTimeout(PATIENCE, self._reactor)
+            return await defer.ensureDeferred(asking).addTimeout(PATIENCE, self._reactor)
         except (defer.TimeoutError, defer.CancelledError, twisted_errors.TimeoutError):
             why = f"no answer within {PATIENCE:g} seconds"
         except Exception as error:
             why = _why(error)
         raise ServerUnreachable(
-            f"can't reach the status port at {self._url}: {why}; start the server, or name"
+            f"can't reach the status port at {self.url}: {why}; start the server, or name"
             " another with --status-url"
         )
 
     async def _fetch(self, method: str, path: str) -> tuple[int, bytes]:
-        headers = Headers({"Accept": ["application/json"]})
+        response = await self._request(method, path)
+        return response.code, await _body(response)
+
+    async def _request(self, method: str, path: str) -> Any:
+        """The answer to a request, as far as its head."""
+        headers = Headers({"Accept": ["application/json, text/event-stream"]})
         if self._token:
             headers.addRawHeader("Authorization", f"Bearer {self._token}")
-        response = await self._client.request(
-            method, f"{self._url}{path}", headers=headers, unbuffered=True
+        return await self._client.request(
+            method, f"{self.url}{path}", headers=headers, unbuffered=True
         )
-        body = bytearray()
 
-        def take(data: bytes) -> None:
-            body.extend(data)
-            if len(body) > MAX_ANSWER:
-                raise ValueError("the answer is too long")
 
-        await collect(response, take)
-        return response.code, bytes(body)
+async def _body(response: Any) -> bytes:
+    body = bytearray()
+
+    def take(data: bytes) -> None:
+        body.extend(data)
+        if len(body) > MAX_ANSWER:
+            raise ValueError("the answer is too long")
+
+    await collect(response, take)
+    return bytes(body)
 
 
 def _data_dir(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["cell", "json_ready", "print_table", "table"]
+__all__ = ["cell", "json_ready", "print_table", "printable", "table"]
 
 
 def print_table(
@@ -34,7 +34,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence
     """
     from rich.text import Text
 
-    lines = [list(titles), *([_printable(text) for text in row] for row in rows)]
+    lines = [list(titles), *([printable(text) for text in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     whole = []
     for line, style in zip(lines, ["bold", *(styles or [""] * len(rows))], strict=True):
@@ -61,6 +61,6 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without what would move the cursor or break the table."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

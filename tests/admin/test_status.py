@@ -22,6 +22,7 @@ from tests.system.processes import Program, reactor
 from tests.web.support import (
     ADMIN_TOKEN,
     ALICE_TOKEN,
+    CONDITION,
     CREDENTIALS,
     SHARED_TOKEN,
     StubAccounts,
@@ -56,7 +57,7 @@ class StatusTestCase(TestCase):
             authenticate=lambda token, source: CREDENTIALS.get(token),
             sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
-            condition=dict,
+            condition=lambda: CONDITION,
             server_url=lambda: "",
             clock=reactor,
         )

@@ -26,6 +26,7 @@ from twisted.trial.unittest import TestCase
 from inletspy.web.registrations import Registrations
 from inletspy.web.site import StatusSite, status_site
 from tests.web.support import (
+    CONDITION,
     CREDENTIALS,
     SHARED_TOKEN,
     Answer,
@@ -77,7 +78,7 @@ class SocketTests(TestCase):
             authenticate=lambda token, source: CREDENTIALS.get(token),
             sign_ins=sign_ins(reactor.seconds),
             health=lambda: None,
-            condition=dict,
+            condition=lambda: CONDITION,
             server_url=lambda: "",
             clock=reactor,
         )
