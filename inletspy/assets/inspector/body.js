@@ -25,7 +25,7 @@ const LONGEST_TREE = 4_000_000;
  *     serves it, for images and for saving.
  */
 export function bodyView(body, { title = "Body", contentType = "", form = [], source } = {}) {
-    const views = viewsOf(body, form, source);
+    const views = viewsOf(body, { contentType, form, source });
     const place = h("div", { class: "body-view" });
     const tools = h("span", { class: "row tools" });
     const buttons = views.map(({ name }) =>
@@ -94,13 +94,15 @@ function cutNotice({ captured, size }) {
 }
 
 /** The ways to look at a body, the best first: {name, make() → {element, actions}}. */
-function viewsOf(body, form, source) {
+function viewsOf(body, { contentType, form, source }) {
     if (body.type === "empty" || body.captured === 0) return [];
     const views = [];
     if (body.type === "image" && source && !body.cut) {
         views.push({ name: "Image", make: () => ({ element: image(source) }) });
     }
-    if (form.length > 0) {
+    // A form that is no text is none, unless it has files.
+    const isForm = body.type === "form" || /^multipart\//i.test(contentType);
+    if (isForm && form.length > 0) {
         views.push({ name: "Form", make: () => ({ element: fields("Form fields", form) }) });
     }
     if (body.text !== undefined && body.text !== null) {

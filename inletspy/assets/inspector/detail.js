@@ -78,6 +78,7 @@ export class Detail {
         this.#request = this.#requests.get(id) ?? this.#details;
         this.#head = this.#tabs = this.#partner = this.#messages = null;
         this.#tabNames = "";
+        this.#compared = "response";
         this.#problem.hidden = true;
         clearTimeout(this.#again);
         this.#again = 0;

@@ -80,19 +80,27 @@ function common(left, right, start, leftEnd, rightEnd) {
     return pairs;
 }
 
+/** What is marked as a whole: words, numbers, and the two halves of a character. */
+const IN_WORD = /[\p{L}\p{N}_]|\p{Surrogate}/u;
+
+/** Whether one ends within a word at a place, so that the word goes on in either text. */
+function splits(before, ...after) {
+    return IN_WORD.test(before ?? "") && after.some((each) => IN_WORD.test(each ?? ""));
+}
+
 /**
- * Where two lines differ: `[before, left, right, after]`, the common beginning, what either
- * has in the middle, and the common end.
+ * Where two lines differ, word by word: `[before, left, right, after]`, the common
+ * beginning, what either has in the middle, and the common end.
  */
 export function within(left, right) {
     const most = Math.min(left.length, right.length);
     let start = 0;
     while (start < most && left[start] === right[start]) start++;
-    // A pair of surrogates is one character.
-    if (start > 0 && /[\ud800-\udbff]/.test(left[start - 1])) start--;
+    while (start > 0 && splits(left[start - 1], left[start], right[start])) start--;
     let end = 0;
     while (end < most - start && left[left.length - 1 - end] === right[right.length - 1 - end]) end++;
-    if (end > 0 && /[\udc00-\udfff]/.test(left[left.length - end])) end--;
+    const at = (text, back) => text[text.length - back];
+    while (end > 0 && splits(at(left, end), at(left, end + 1), at(right, end + 1))) end--;
     return [
         left.slice(0, start),
         left.slice(start, left.length - end),
