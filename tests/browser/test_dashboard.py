@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+from twisted.protocols.portforward import ProxyFactory
 
 from tests.browser.dashboards import DashboardTestCase
 from tests.edge.tunnels import request
 from tests.peers import PeerFactory
-from tests.system.http import fetch
+from tests.system.http import fetch, listening
 from tests.system.processes import ServerProcess
 
 
@@ -170,6 +173,50 @@ class AwayTests(DashboardTestCase):
         await self.see(page.get_by_text("Live", exact=True))
         await self.serve("alice", "shop")
         await self.see(page.get_by_role("row").filter(has_text="alice-shop"))
+
+    async def test_the_stream_is_cut(self) -> None:
+        await self.start("alice")
+        way = _Way(self.server.status_port)
+        port = listening(self, way)
+        page = await self.page(f"http://127.0.0.1:{port}/")
+        await self.fill(page.get_by_label("Token"), self.tokens["alice"])
+        await self.click(page.get_by_role("button", name="Sign in"))
+        await self.see(page.get_by_text("Live", exact=True))
+        way.open = False
+        way.cut()
+        await self.see(page.get_by_text("The server is away."))
+        await self.serve("alice", "shop")
+        way.open = True
+        await self.click(page.get_by_role("button", name="Try now"))
+        await self.see(page.get_by_role("row").filter(has_text="alice-shop"))
+        await self.see_no(page.get_by_text("The server is away."))
+
+
+class _Way(ProxyFactory):
+    """Between the browser and a port: it can be cut, and closed.
+
+    Attributes:
+        open: whether it takes new connections.
+    """
+
+    noisy = False
+
+    def __init__(self, port: int) -> None:
+        super().__init__("127.0.0.1", port)
+        self.open = True
+        self._passing: list[Any] = []
+
+    def buildProtocol(self, addr: Any) -> Any:
+        if not self.open:
+            return None
+        self._passing.append(super().buildProtocol(addr))
+        return self._passing[-1]
+
+    def cut(self) -> None:
+        """End all connections."""
+        for protocol in self._passing:
+            if protocol.transport is not None:
+                protocol.transport.abortConnection()
 
 
 class HostileTests(DashboardTestCase):

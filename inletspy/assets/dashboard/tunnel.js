@@ -179,7 +179,7 @@ function tunnelPage(app, first) {
         classes.update(one.statuses);
         legend.update(one.statuses);
         const most = Math.max(0, ...one.spark);
-        setText(peak, most ? `at most ${count(most)} in 15 s` : "");
+        setText(peak, most ? `at most ${count(most)} in 15 s` : "none");
         const about = JSON.stringify({ ...row, traffic: null });
         if (about !== known) {
             known = about;

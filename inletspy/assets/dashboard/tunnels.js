@@ -51,7 +51,8 @@ export function tunnelsView(app) {
         out: "To visitors",
     });
     const body = h("tbody", { role: "rowgroup" });
-    const headings = COLUMNS.map((column) => heading(column, () => sort(column)));
+    const titleOf = ({ name, title }) => (name === "client" && app.admin ? "Owner and client" : title);
+    const headings = COLUMNS.map((column) => heading(titleOf(column), column, () => sort(column)));
     const shown = h(
         "table",
         { class: "table tunnels", role: "table", "aria-label": "Tunnels" },
@@ -88,7 +89,7 @@ export function tunnelsView(app) {
             "aria-label": "Sort by",
             on: { change: () => sort(COLUMNS[order.selectedIndex]) },
         },
-        COLUMNS.map(({ name, title }) => h("option", { value: name }, `By ${title.toLowerCase()}`)),
+        COLUMNS.map((column) => h("option", { value: column.name }, `By ${titleOf(column).toLowerCase()}`)),
     );
     const tools = h("div", { class: "end tools" }, order, search);
     const none = h("p", { class: "empty", hidden: true });
@@ -175,7 +176,7 @@ export function tunnelsView(app) {
     };
 }
 
-function heading({ title, number }, click) {
+function heading(title, { number }, click) {
     return h(
         "th",
         { role: "columnheader", scope: "col", class: number && "number" },
@@ -281,7 +282,8 @@ function tunnelRow(first) {
         }
         const tcp = row.protocol === "tcp";
         setText(requests, count(one.requests));
-        setText(rate, `${perSecond(one.per_second)}/s · ${count(one.active)} open`);
+        const idle = one.per_second === 0 && one.active === 0;
+        setText(rate, idle ? "idle" : `${perSecond(one.per_second)}/s · ${count(one.active)} open`);
         chart.update(one.spark);
         classes.update(one.statuses);
         classes.element.classList.toggle("blank", tcp);

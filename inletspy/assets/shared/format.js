@@ -40,10 +40,11 @@ export function perSecond(number) {
     return number.toFixed(number >= 0.995 ? 1 : 2);
 }
 
-/** A time that something took, as [number, unit]: ["12", "ms"], ["1.24", "s"]. */
+/** A time that something took, as [number, unit]: ["1.2", "ms"], ["12", "ms"], ["1.24", "s"]. */
 export function tookParts(milliseconds) {
     if (milliseconds === null || milliseconds === undefined) return ["–", ""];
-    if (milliseconds < 1) return ["< 1", "ms"];
+    if (milliseconds < 0.1) return ["< 0.1", "ms"];
+    if (milliseconds < 9.95) return [milliseconds.toFixed(1), "ms"];
     if (milliseconds < 999.5) return [String(Math.round(milliseconds)), "ms"];
     if (milliseconds < 99_950) return [rounded(milliseconds / 1000), "s"];
     return [rounded(milliseconds / 60_000), "min"];
