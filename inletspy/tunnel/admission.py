@@ -24,7 +24,7 @@ from inletspy.interfaces import IAccounts, ISettings, ISnapshot, ITunnels
 from inletspy.observers import Observers
 from inletspy.policy.addresses import UpstreamAddress
 from inletspy.policy.routes import Claims, Route, RouteTable
-from inletspy.policy.tokens import Credential, Owner, TokenPolicy
+from inletspy.policy.tokens import SHARED, Credential, Owner, TokenPolicy
 from inletspy.policy.traffic import Traffic
 from inletspy.policy.usage import Usages
 from inletspy.policy.visits import VisitRule
@@ -335,7 +335,13 @@ class Admission:
             self._check_all()
 
     def _check_all(self) -> None:
-        """End the sessions that may not go on as they are."""
+        """End the sessions that may not go on as they are, and forget users that are removed."""
+        owners = self._accounts.current.owners
+        for _, route in self._kept():
+            owner = route.past.row["owner"]
+            if owner != SHARED.name and owner not in owners:
+                route.past = None  # another of the same name must not see it
+                self._observers.tell()
         for session in self._all():
             try:
                 self._renew(session)

@@ -87,6 +87,20 @@ class AwayTests(TestCase):
         (row,) = self.away()
         self.assertEqual((row["owner"], row["client_id"]), ("alice", "alice-desk"))
 
+    async def test_a_user_who_is_removed(self) -> None:
+        for _ in range(2):
+            self.plane.accounts.user("alice", "the token of alice")
+            client = await self.plane.native(
+                offer(hostname="alice-app"), token="the token of alice", client_id="alice-laptop"
+            )
+            self.assertEqual(self.service("alice-app").traffic.noted, 0)
+            self.note(self.service("alice-app"))
+            client.peer.cut()
+            await self.plane.until_empty()
+            self.assertEqual(len(self.away()), 1)
+            self.plane.accounts.remove("alice")
+            self.assertEqual(self.away(), [])
+
     async def test_another_gets_nothing_of_it(self) -> None:
         plane = Plane(self, name_lease_seconds=0.0)
         client = await plane.native(offer(hostname="app"), client_id="laptop")
