@@ -14,6 +14,7 @@ from typing import Any
 
 from inletspy import __version__
 from inletspy.admin import config, dashboard, names, setup, share, status, tokens, top, users
+from inletspy.admin.completion import SHELLS, script
 from inletspy.errors import InletspyError, UsageError
 
 __all__ = ["main"]
@@ -71,6 +72,14 @@ def _give_up_output(error: OSError) -> None:
         raise SystemExit(1) from None
 
 
+class _Completion(argparse.Action):
+    """Prints the script for a shell, of all that the parser has."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        print(script(str(rest[1]), parser), end="")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     server = common.add_argument_group("which server")
@@ -88,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"inletspy {__version__}")
+    parser.add_argument(
+        "--completion",
+        action=_Completion,
+        choices=sorted(SHELLS),
+        help="print a completion script and exit",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.register(commands, common)
