@@ -92,7 +92,7 @@ def curl(captured: Captured, content: Content, *, reveal: bool) -> str:
         if name.lower() not in _LEFT_OUT and not coded:
             # An empty value would have curl leave the field out.
             text = f"{name}: {value}" if value else f"{name};"
-            words += ["-H", quoted(heads.as_sent(text))]
+            words += ["-H", quoted(text.encode("utf-8"))]
     if has_body:
         body = content.content[:MAX_BODY]
         if b"\0" in body:

@@ -116,19 +116,23 @@ def _path(text: Any) -> bytes:
 def _fields(captured: Captured, edited: Any) -> list[tuple[bytes, bytes]]:
     was = heads.fields(captured.head)
     pairs = was if edited is None else _pairs(edited)
-    hidden: dict[str, list[str]] = {}
-    for name, value in was:
-        hidden.setdefault(name.lower(), []).append(value)
+    #: The bytes that stand for what was shown, which may be in another encoding than UTF-8.
+    shown: dict[tuple[str, str], bytes] = {}
+    hidden: dict[str, list[bytes]] = {}
+    for (name, value), raw in zip(was, heads.values(captured.head), strict=True):
+        shown[name.lower(), value] = raw
+        hidden.setdefault(name.lower(), []).append(raw)
     found = []
     for name, value in pairs:
         if name.lower() in _NOT_SENT:
             continue
+        sent = shown.get((name.lower(), value), value.encode("utf-8"))
         if value == heads.MASK:
             kept = hidden.get(name.lower())
             if not kept:
                 raise InvalidRequest(f"{name} is hidden: give its value, or leave it out")
-            value = kept.pop(0)
-        field = (name.encode("utf-8"), heads.as_sent(value))
+            sent = kept.pop(0)
+        field = (name.encode("utf-8"), sent)
         if _is_token(field[0]) is None or _is_value(field[1]) is None:
             raise InvalidRequest(f"{name!r} is no header field")
         found.append(field)

@@ -15,7 +15,6 @@ from inletspy.wire.fields import first_value as header
 __all__ = [
     "MASK",
     "SECRETS",
-    "as_sent",
     "fields",
     "first_line",
     "header",
@@ -25,6 +24,7 @@ __all__ = [
     "request_line",
     "status_of",
     "text",
+    "values",
 ]
 
 #: Fields whose values are shown to who asks for them only.
@@ -48,12 +48,21 @@ def status_of(head: bytes) -> int | None:
 
 
 def fields(head: bytes) -> list[tuple[str, str]]:
-    """Names and values, in order, as sent."""
+    """Names and values, in order."""
+    return [(text(name), text(value)) for name, value in _lines(head)]
+
+
+def values(head: bytes) -> list[bytes]:
+    """The values alone, as sent."""
+    return [value for _, value in _lines(head)]
+
+
+def _lines(head: bytes) -> list[tuple[bytes, bytes]]:
     found = []
     for line in head.split(b"\r\n")[1:]:
         name, colon, value = line.partition(b":")
         if colon:
-            found.append((text(name), text(value.strip(b" \t"))))
+            found.append((name, value.strip(b" \t")))
     return found
 
 
@@ -81,13 +90,8 @@ def pairs_of(said: str) -> list[list[str]]:
 
 
 def text(data: bytes) -> str:
-    """Bytes of a head as text; see `as_sent` for the way back."""
+    """Bytes of a head as text."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("latin-1")
-
-
-def as_sent(value: str) -> bytes:
-    """The bytes that stand for a text in a head."""
-    return value.encode("utf-8")
