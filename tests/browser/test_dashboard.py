@@ -26,6 +26,7 @@ class SignInTests(DashboardTestCase):
         await self.click(button)
         await self.see(page.get_by_role("heading", name="No tunnels yet"))
         self.assertEqual(await self.run_in_browser(page.evaluate, "document.cookie"), "")
+        await self.see(page.get_by_role("link", name="Tokens"))
         # What only an admin can do is not there, and leads nowhere by its address.
         await self.see_no(page.get_by_role("link", name="Settings"))
         await self.run_in_browser(page.evaluate, "location.hash = '#/settings'")
@@ -34,6 +35,13 @@ class SignInTests(DashboardTestCase):
         await self.see(button)
         await self.run_in_browser(page.reload)
         await self.see(button)
+
+    async def test_with_the_shared_token(self) -> None:
+        await self.start()
+        self.tokens["shared"] = self.server.token
+        page = await self.signed_in("shared")
+        await self.see(page.get_by_role("heading", name="No tunnels yet"))
+        await self.see_no(page.get_by_role("link", name="Tokens"))
 
     async def test_with_a_link(self) -> None:
         await self.start("alice")
@@ -155,6 +163,22 @@ class TunnelsTests(DashboardTestCase):
         await self.until(page, "document.querySelector('dialog img').naturalWidth > 20")
         await self.run_in_browser(page.keyboard.press, "Escape")
         await self.see_no(image)
+
+    async def test_copied_where_browsers_have_no_clipboard(self) -> None:
+        """As on pages that came by plain http from elsewhere."""
+        await self.start("alice")
+        await self.serve("alice", "shop")
+        page = await self.signed_in("alice")
+        await self.run_in_browser(
+            page.evaluate, "Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+        )
+        await self.click(page.get_by_role("button", name="Copy the address"))
+        await self.see(page.get_by_role("status").filter(has_text="Copied"))
+        search = page.get_by_label("Find tunnels")
+        await self.run_in_browser(search.press, "Control+V")
+        self.assertEqual(
+            await self.run_in_browser(search.input_value), self.server.url("alice-shop", "")
+        )
 
 
 class AwayTests(DashboardTestCase):

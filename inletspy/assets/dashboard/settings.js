@@ -57,13 +57,13 @@ const ASKED = {
 };
 
 /** The view of the settings, for admins. */
-export function settingsView() {
+export function settingsView(app) {
     const content = h("div", { class: "stack" });
 
     async function load() {
         try {
             const { settings } = await call("GET", "/api/config");
-            content.replaceChildren(...groups(settings));
+            content.replaceChildren(...groups(settings, app));
         } catch (error) {
             content.replaceChildren(failure(error, load));
         }
@@ -86,11 +86,11 @@ export function settingsView() {
     };
 }
 
-function groups(settings) {
+function groups(settings, app) {
     const left = new Map(settings.map((setting) => [setting.key, setting]));
     const made = [];
     const add = (title, some) => {
-        if (some.length) made.push(panel(title, { inner: false }, some.map(settingRow)));
+        if (some.length) made.push(panel(title, { inner: false }, some.map((setting) => settingRow(setting, app))));
     };
     for (const [title, keys] of Object.entries(GROUPS)) {
         const some = keys.map((key) => left.get(key)).filter(Boolean);
@@ -101,7 +101,7 @@ function groups(settings) {
     return made;
 }
 
-function settingRow(first) {
+function settingRow(first, app) {
     const { key } = first;
     const id = `setting-${key}`;
     const error = h("p", { class: "error", role: "alert", id: `${id}-error` });
@@ -186,6 +186,8 @@ function settingRow(first) {
     async function store(method, body) {
         fill(await call(method, path("api", "config", key), body));
         announce(`${key} is saved`);
+        // The session knows some of them, for what to type where there are no tunnels.
+        Object.assign(app.session, await call("GET", "/api/session"));
     }
 
     fill(first);

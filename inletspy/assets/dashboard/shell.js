@@ -5,6 +5,8 @@ import { awayNotice, liveState } from "/assets/shared/live.js";
 
 const FOR_ALL = [["#/", "Tunnels"]];
 const FOR_USERS = [["#/tokens", "Tokens"]];
+/** Whose tokens are nobody's: the shared token makes none. */
+const SHARED = "shared";
 const FOR_ADMINS = [
     ["#/users", "Users"],
     ["#/names", "Names"],
@@ -21,7 +23,8 @@ export class Shell {
 
     /** @param {App} app whose page it is. */
     constructor(app) {
-        const places = [...FOR_ALL, ...(app.admin ? FOR_ADMINS : FOR_USERS)];
+        const more = app.session.user === SHARED ? [] : FOR_USERS;
+        const places = [...FOR_ALL, ...(app.admin ? FOR_ADMINS : more)];
         this.#links = places.map(([href, title]) => h("a", { href }, title));
         const out = () => app.signOut();
         const bar = h(
