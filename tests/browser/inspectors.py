@@ -90,6 +90,7 @@ class Shop(Resource):
 
     Attributes:
         orders: how many came.
+        secrets: what they were authorized by.
         events: requests for /events, to be answered by the test.
     """
 
@@ -98,6 +99,7 @@ class Shop(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.orders = 0
+        self.secrets: list[str | None] = []
         self.events: DeferredQueue[Request] = DeferredQueue()
 
     def render(self, request: Request) -> Any:
@@ -127,6 +129,7 @@ class Shop(Resource):
     def _order(self, request: Request) -> bytes:
         assert request.content is not None
         self.orders += 1
+        self.secrets.append(request.getHeader("authorization"))
         total = json.loads(request.content.read()).get("total")
         if total != 33:
             request.setResponseCode(422)

@@ -265,7 +265,10 @@ export class Listing {
     }
 
     #fit() {
-        const tight = this.#list.element.clientWidth < TIGHT;
+        const { clientWidth, offsetWidth } = this.#list.element;
+        // The headings stand over their columns, whether there is a scroll bar or not.
+        this.element.style.setProperty("--scrollbar", `${offsetWidth - clientWidth}px`);
+        const tight = clientWidth < TIGHT;
         this.element.classList.toggle("tight", tight);
         this.#list.height = tight ? TWO_LINES : ONE_LINE;
     }

@@ -28,6 +28,7 @@ class Inspector {
     #ended = endedNotice();
     #panes;
     #services = [];
+    #instead = "";
 
     constructor() {
         this.#bar = bar(this.#state.element, showHelp);
@@ -95,6 +96,10 @@ class Inspector {
         const { complete, all } = this.#requests;
         const isEmpty = complete && all.length === 0;
         this.#panes.classList.toggle("without", isEmpty);
+        const what = isEmpty ? JSON.stringify(this.#services) : String(complete);
+        // What is there already stays: somebody may have the focus in it.
+        if (what === this.#instead && this.#detail.id === null) return;
+        this.#instead = what;
         const node = isEmpty ? nothingYet(this.#services) : complete ? noneChosen() : h("div", {});
         this.#detail.showInstead(node);
     }
