@@ -66,7 +66,7 @@ export function linksPanel(app, row) {
         dialog({
             title: `New ${what}`,
             content: [
-                h("p", {}, "It is shown this once. It ends ", until(link.expires_at), ", at ", dateAndTime(link.expires_at), "."),
+                h("p", {}, "It is shown this once, and is good until ", dateAndTime(link.expires_at), "."),
                 command(link.url, { label: `Copy the ${what}`, wrap: true }),
             ],
             actions: closeButton("Done"),
