@@ -219,7 +219,36 @@ class RelayTests(RelayTestCase):
         await self.until_over(visitor)
         self.assertEqual(visitor.received, b"answer")
         self.assertEqual((self.tap.sent, self.tap.answered), (b"question", b"answer"))
-        self.assertEqual(self.tap.closes, 1)
+        self.assertEqual((self.tap.ends[0], self.tap.closes), ("closed", 1))
+
+    async def test_tap_sees_what_an_upstream_never_got(self) -> None:
+        self.tap = Tap()
+        visitor = self.visit("http://127.0.0.1:1")
+        visitor.call("write", b"question")
+        await self.until_over(visitor)
+        self.assertEqual((self.tap.sent, self.tap.answered), (b"question", b""))
+        self.assertEqual((self.tap.ends, self.tap.closes), (["refused"], 1))
+
+    async def test_tap_is_told_of_a_reset(self) -> None:
+        self.tap = Tap()
+        upstream = Upstream(self)
+        visitor = self.visit(f"http://127.0.0.1:{upstream.port}")
+        visitor.call("write", b"question")
+        peer = await upstream.connection()
+        await peer.read(8)
+        peer.cut()
+        await self.until_over(visitor)
+        self.assertEqual((self.tap.ends, self.tap.closes), (["reset"], 1))
+
+    async def test_tap_is_not_told_that_the_visitor_ended_it(self) -> None:
+        self.tap = Tap()
+        upstream = Upstream(self)
+        visitor = self.visit(f"http://127.0.0.1:{upstream.port}")
+        visitor.call("write", b"question")
+        await (await upstream.connection()).read(8)
+        visitor.call("abortConnection")
+        await self.until_over(visitor)
+        self.assertEqual((self.tap.ends, self.tap.closes), ([], 1))
 
 
 class DialTests(RelayTestCase):

@@ -17,6 +17,7 @@ from inletspy.wire.http1 import (
     ResponseHead,
     parse_response,
 )
+from inletspy.wire.responses import plain_length
 from tests.properties import repeatable
 
 
@@ -299,6 +300,7 @@ class PlainTests(TestCase):
     """Heads that are read the short way: to the same result as the long one."""
 
     def check(self, raw: bytes, *, plain: bool) -> None:
+        self.check_length(raw)
         head = ResponseHead.plain(raw)
         self.assertEqual(head is not None, plain, raw)
         if head is None:
@@ -311,6 +313,29 @@ class PlainTests(TestCase):
         for extra in (b"", b"Connection: close\r\n"):
             for unframed in (False, True):
                 self.assertEqual(head.forward(extra, unframed), other.forward(extra, unframed))
+
+    def check_length(self, raw: bytes) -> None:
+        told = plain_length(raw)
+        if told is not None:
+            read = parse_response(raw, b"GET")
+            self.assertEqual(told, (read.status, read.length))
+            self.assertIn(read.framing, (SIZED, NO_BODY))
+
+    def test_the_length_alone(self) -> None:
+        length = b"Content-Length: 12"
+        self.assertEqual(plain_length(head(length, b"Server: a")), (200, 12))
+        self.assertEqual(plain_length(head(b"Content-Length: 0")), (200, 0))
+        for raw in (
+            head(),
+            head(length, length),
+            head(b"Transfer-Encoding: chunked"),
+            head(length, line=b"HTTP/1.1 204 No"),
+            head(length, line=b"HTTP/1.1 304 No"),
+            head(length, line=b"HTTP/1.1 101 Go"),
+            b"",
+            b"x" * 100_000,
+        ):
+            self.assertIsNone(plain_length(raw), raw[:80])
 
     def test_of_usual_servers(self) -> None:
         length, date = b"Content-Length: 12", b"Date: Sat, 31 Jan 2026 12:00:00 GMT"
