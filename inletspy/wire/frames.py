@@ -75,6 +75,10 @@ class NativeMux(Mux):
         #: The highest id that the peer has opened; its parity is the peer's.
         self._peer_id = -1 if server else 0
         self._extra_windows = 0
+        #: Streams whose senders wait for credit, of this turn and of the one before it, each
+        #: with what tells whether anything has come on it since.
+        self._waited_for: list[tuple[MuxStream, int, int]] = []
+        self._long_waited_for: list[tuple[MuxStream, int, int]] = []
 
     # -- sending
 
@@ -182,12 +186,37 @@ class NativeMux(Mux):
         stream.events.data(payload)
 
     def _peer_starved(self, stream: MuxStream) -> None:
-        """Widen the window of a stream whose sender waits while its reader does not."""
+        """The sender waits for credit: see whether its reader waits as well."""
         if stream.peer_finished:
             raise ProtocolViolation("DATA after FIN")
+        if stream.unconsumed == 0 and stream.window < MAX_WINDOW:
+            self._waited_for.append((stream, stream.allowance, stream.freed))
+            self._watches = True
+            self._ask_for_turn()
+
+    def _turn_over(self) -> None:
+        """Widen the windows of streams on which nothing comes any more.
+
+        Whether that is so shows only after all that is there by now was read. Where more
+        is there, it is the reading that is slow, and a wider window would but let more of the
+        stream stand in line before what comes on others. Once may be chance: the sender had
+        its credit and was only slow to go on.
+        """
+        for stream, allowance, freed in self._long_waited_for:
+            now = stream.allowance, stream.freed, stream.unconsumed
+            waits = now == (allowance, freed, 0)
+            if waits and stream.kept_waiting:
+                self._widen_window(stream)
+            stream.kept_waiting = waits
+        self._long_waited_for, self._waited_for = self._waited_for, []
+        self._watches = bool(self._long_waited_for)
+        if self._watches:
+            self._ask_for_turn()
+
+    def _widen_window(self, stream: MuxStream) -> None:
         window = stream.window
         grow = min(window, MAX_WINDOW - window, MAX_EXTRA_WINDOWS - self._extra_windows)
-        if stream.unconsumed == 0 and grow > 0:
+        if grow > 0 and not stream.peer_finished and self.streams.get(stream.id) is stream:
             stream.window += grow
             self._extra_windows += grow
             stream.freed += grow

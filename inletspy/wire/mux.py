@@ -77,6 +77,7 @@ class MuxStream:
         "finishing",
         "freed",
         "id",
+        "kept_waiting",
         "peer_finished",
         "peer_paused",
         "queue",
@@ -108,6 +109,8 @@ class MuxStream:
         self.peer_finished = False
         #: Whether the peer was told that it holds this stream up.
         self.starved = False
+        #: Whether the peer waited for credit, and for nothing else, when it last said so.
+        self.kept_waiting = False
         #: Whether the peer was asked to pause (inlets protocol).
         self.peer_paused = False
 
@@ -142,6 +145,8 @@ class Mux:
     max_data: int
     #: Whether nothing more may be read from the link just now.
     stopped = False
+    #: Whether the ends of turns matter, for more than what is to be sent.
+    _watches = False
 
     def __init__(self, turn: Callable[[], None], send: Callable[[list[bytes]], None]) -> None:
         self.streams: dict[int, MuxStream] = {}
@@ -229,12 +234,17 @@ class Mux:
             self._closed(stream, error)
 
     def flush(self) -> None:
-        """Hand what has come together to `send`."""
+        """The turn is over: hand what has come together to `send`."""
         self._turn_asked = False
+        if self._watches:
+            self._turn_over()
         if self._out:
-            out, self._out = self._out, []
-            self._out_size = 0
-            self.send(self._messages(out))
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        out, self._out = self._out, []
+        self._out_size = 0
+        self.send(self._messages(out))
 
     # -- what the protocols fill in
 
@@ -250,6 +260,9 @@ class Mux:
     def _emit_starved(self, stream: MuxStream) -> None:
         """Tell the peer that the stream has more to send than it may."""
 
+    def _turn_over(self) -> None:
+        """A turn is over; called while `_watches`."""
+
     def _messages(self, out: list[bytes]) -> list[bytes]:
         raise NotImplementedError
 
@@ -262,8 +275,13 @@ class Mux:
             out.append(payload)
         self._out_size = size = self._out_size + len(header) + len(payload)
         if size >= FLUSH_SIZE:
-            self.flush()
+            self._hand_over()
         elif not self._turn_asked:
+            self._turn_asked = True
+            self.turn()
+
+    def _ask_for_turn(self) -> None:
+        if not self._turn_asked:
             self._turn_asked = True
             self.turn()
 

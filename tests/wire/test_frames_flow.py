@@ -17,7 +17,7 @@ from inletspy.wire.frames import (
 )
 from tests.properties import repeatable
 from tests.wire.muxes import Owner
-from tests.wire.native import DATA, WINDOW, NativeTestCase, frames_of, window
+from tests.wire.native import DATA, FIN, RESET, WINDOW, NativeTestCase, frames_of, window
 
 
 class CreditTests(NativeTestCase):
@@ -130,10 +130,23 @@ class CreditTests(NativeTestCase):
 class WindowTests(NativeTestCase):
     """Windows grow where a sender waits for credit while its reader does not wait."""
 
-    def grow(self, owner: Owner) -> int:
-        """By how much the client widens a stream's window at the server's signal."""
+    def signal(self, owner: Owner, *meanwhile: bytes) -> int:
+        """By how much the client widens a stream's window when the server says that it waits.
+
+        Args:
+            owner: of the stream.
+            meanwhile: what comes in the turn after that.
+        """
         answer = self.give(self.client, pack_frame(owner.stream.id, DATA))
+        self.client.mux.receive(b"".join(meanwhile))
+        answer += frames_of(self.client.take())
         return sum(unpack_from("!I", data)[0] for _, kind, data in answer if kind == WINDOW)
+
+    def grow(self, owner: Owner) -> int:
+        """The same where it has waited once already."""
+        if not owner.stream.kept_waiting:
+            self.assertEqual(self.signal(owner), 0)
+        return self.signal(owner)
 
     def test_the_sender_tells_when_it_waits(self) -> None:
         here, there = self.pair()
@@ -164,12 +177,44 @@ class WindowTests(NativeTestCase):
         self.assertEqual(there.stream.window, MAX_WINDOW)
         self.assertEqual(there.stream.allowance, MAX_WINDOW)
 
+    def test_not_where_it_waited_once(self) -> None:
+        _, there = self.pair()
+        piece = pack_frame(there.stream.id, DATA, b"x")
+        for _ in range(3):
+            self.assertEqual(self.signal(there), 0)
+            self.assertEqual(self.signal(there, piece), 0)
+        self.assertEqual(there.stream.window, INITIAL_WINDOW)
+
+    def test_not_while_more_is_there_to_be_read(self) -> None:
+        _, there = self.pair()
+        piece = pack_frame(there.stream.id, DATA, b"x" * MAX_PAYLOAD)
+        for _ in range(8):
+            self.signal(there, piece)
+        self.assertEqual(there.stream.window, INITIAL_WINDOW)
+        self.assertEqual(len(there.received), 8 * MAX_PAYLOAD)
+
+    def test_not_for_one_that_has_finished_or_ended_meanwhile(self) -> None:
+        for last in (FIN, RESET):
+            _, there = self.pair()
+            self.signal(there)
+            end = pack_frame(there.stream.id, last, b"" if last == FIN else b"\0\0")
+            self.assertEqual(self.signal(there, end), 0)
+            self.assertEqual(self.client.mux._extra_windows, 0)
+
+    def test_turns_are_asked_for_only_as_long_as_somebody_waits(self) -> None:
+        _, there = self.pair()
+        self.grow(there)
+        self.client.take()
+        turns = self.client.turns
+        self.client.take()
+        self.assertEqual(self.client.turns, turns)
+
     def test_not_for_a_slow_reader(self) -> None:
         here, there = self.pair()
         there.consuming = False
         here.write(b"x")
         self.pump()
-        self.assertEqual(self.grow(there), 0)
+        self.assertEqual([self.signal(there) for _ in range(3)], [0, 0, 0])
         there.consume()
         self.assertEqual(self.grow(there), INITIAL_WINDOW + 1)
 
