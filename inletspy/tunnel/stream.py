@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
@@ -24,6 +24,9 @@ from inletspy.wire.mux import Mux, MuxStream
 __all__ = ["Stream", "StreamAddress", "Target"]
 
 _log = Logger()
+
+#: Bytes that have come for a protocol and are told to it in a row, before others have a turn.
+_MAX_IN_A_ROW: Final = 262_144
 
 
 @implementer(IAddress)
@@ -79,6 +82,7 @@ class Stream:
         "_producer",
         "_producer_paused",
         "_stream",
+        "_turn_asked",
         "connected",
         "protocol",
         "target",
@@ -110,6 +114,7 @@ class Stream:
         #: The end, while it waits for the inbox to be read.
         self._end: Failure | None = None
         self._calling = False
+        self._turn_asked = False
         self._producer: Any = None
         self._producer_paused = False
 
@@ -153,7 +158,7 @@ class Stream:
             if self.connected:
                 self.loseWriteConnection()
             elif self._end is not None:  # it waited for the inbox to be read
-                self._later(self._deliver)
+                self._deliver_soon()
 
     def abortConnection(self) -> None:
         """End both directions at once; the peer is told that it was cancelled."""
@@ -219,7 +224,7 @@ class Stream:
         """Deliver again, from the next turn on: never from inside this call."""
         self._paused = False
         if self._waiting:
-            self._later(self._deliver)
+            self._deliver_soon()
 
     def stopProducing(self) -> None:
         """The consumer has gone."""
@@ -267,7 +272,7 @@ class Stream:
             # What was cut short is of no use. What is complete still goes to its reader.
             self._consume_inbox()
         if self._calling:
-            self._later(self._deliver)
+            self._deliver_soon()
         else:
             self._deliver()
 
@@ -287,13 +292,27 @@ class Stream:
         """Whether there is anything that the protocol is still to be told."""
         return bool(self._inbox) or self._finished or self._end is not None
 
+    def _deliver_soon(self) -> None:
+        if not self._turn_asked:
+            self._turn_asked = True
+            self._later(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn_asked = False
+        self._deliver()
+
     def _deliver(self) -> None:
         """Pass on what waits, in order, as far as the protocol lets it."""
         if self._delivering:
             return
         self._delivering = True
+        left = _MAX_IN_A_ROW
         while self._inbox and not self._paused:
+            if left <= 0:
+                self._deliver_soon()
+                break
             data = self._inbox.popleft()
+            left -= len(data)
             if not self._discarding:
                 try:
                     self.protocol.dataReceived(data)

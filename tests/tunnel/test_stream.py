@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
+import inletspy.tunnel.stream
 from inletspy.errors import ResetCode, StreamReset
 from inletspy.interfaces import IStream
 from inletspy.tunnel.stream import Stream
@@ -228,6 +229,23 @@ class StreamCases:
             self.assertTrue(side.protocol.over, side.protocol.log[-1:])
             self.assertEqual(side.mux.streams, {})
             self.assertFalse(side.stream.connected)
+
+    def test_what_has_gathered_leaves_others_their_turn(self: Any) -> None:
+        self.join()
+        self.far.stream.pauseProducing()
+        self.near.stream.write(bytes(200_000))
+        self.joined.deliver(self.near)
+        for _ in range(3):  # as often as it goes, it is not told more
+            self.far.stream.resumeProducing()
+        self.patch(inletspy.tunnel.stream, "_MAX_IN_A_ROW", 70_000)
+        told = []
+        while self.far.calls:
+            before = len(self.upstream.received)
+            self.far.turn()
+            told.append(len(self.upstream.received) - before)
+        self.assertEqual(sum(told), 200_000)
+        self.assertLess(max(told), 70_000 + 65_537)
+        self.assertGreater(len(told), 1)
 
     def test_interface(self: Any) -> None:
         self.assertTrue(verifyClass(IStream, Stream))
