@@ -89,9 +89,13 @@ class CloseBody:
 
 
 class ChunkedBody:
-    """A body in the chunked transfer coding, with its trailers."""
+    """A body in the chunked transfer coding, with its trailers.
 
-    __slots__ = ("_in_trailers", "_left", "_line", "_trailer_bytes", "finished")
+    Attributes:
+        trailer_bytes: how long the lines of its trailers are by now.
+    """
+
+    __slots__ = ("_in_trailers", "_left", "_line", "finished", "trailer_bytes")
 
     def __init__(self) -> None:
         self.finished = False
@@ -100,7 +104,7 @@ class ChunkedBody:
         #: The beginning of a line whose end has not come yet.
         self._line = b""
         self._in_trailers = False
-        self._trailer_bytes = 0
+        self.trailer_bytes = 0
 
     def feed(self, data: bytes, pieces: list[bytes] | None = None) -> int:
         """See `Body.feed`."""
@@ -161,8 +165,8 @@ class ChunkedBody:
         if line == b"\r\n":
             self.finished = True
             return
-        self._trailer_bytes += len(line)
-        if self._trailer_bytes > MAX_TRAILERS:
+        self.trailer_bytes += len(line)
+        if self.trailer_bytes > MAX_TRAILERS:
             raise HeadError("the trailers are too long")
         if _match_trailer_line(line) is None:
             raise HeadError("a malformed trailer")

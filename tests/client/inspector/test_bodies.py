@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 from typing import Any
 
@@ -119,6 +120,26 @@ class FormTests(TestCase):
                 },
             ],
         )
+
+    def test_parameters(self) -> None:
+        for told, name, filename in (
+            ('FORM-DATA; NAME=a; FileName="b.txt"', "a", "b.txt"),
+            ('form-data; filename="a;name=b\\".txt"; name="c"', "c", 'a;name=b".txt'),
+            ('form-data; name="ä"; filename="C:\\x\\y"', "ä", "C:\\x\\y"),
+            ("form-data; filename=", "", ""),
+        ):
+            data = f"--x\r\nContent-Disposition: {told}\r\n\r\nd\r\n--x--".encode()
+            (found,) = self.form("multipart/form-data; charset=utf-8;boundary=x", data)
+            self.assertEqual((found["name"], found["filename"]), (name, filename), told)
+
+    def test_parameters_without_end(self) -> None:
+        """Whoever sends a form must not have the tunnel stand still when a person looks at it."""
+        for start, part in (('x="', ";"), ("", ';a="'), ('a="', '\\"'), ("", "; "), ("", ";a=")):
+            told = ("form-data; " + start + part * (900_000 // len(part))).encode()
+            data = b"--x\r\nContent-Disposition: " + told + b"\r\n\r\nd\r\n--x--"
+            began = time.process_time()
+            self.form("multipart/form-data; boundary=x", data)
+            self.assertLess(time.process_time() - began, 3, part)
 
     def test_what_is_none(self) -> None:
         self.assertIsNone(self.form("multipart/form-data", b"x"))
