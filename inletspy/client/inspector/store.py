@@ -353,7 +353,9 @@ class Store:
             oldest = kept.popleft()
             self.used -= oldest.size
             if oldest.ended is None or self.pinned or self.changed is not None:
-                self._leave(oldest)  # else it goes as nobody holds it any more
+                self._leave(oldest)
+            else:  # it goes as nobody holds it, once the rest of its request's body has come
+                oldest.full = True
 
     def clear(self) -> None:
         """Give up all that is not pinned."""

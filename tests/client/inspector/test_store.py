@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 from twisted.trial.unittest import TestCase
@@ -51,6 +52,16 @@ class CapturedTests(TestCase):
             self.assertEqual((content.content, content.cut), (b"abcde", False))
             self.assertEqual(content.trailers, (("X-Sum", "5"), ("X-B", "c")))
         self.assertEqual((one.body_size, one.answer_size), (len(body), len(body)))
+
+    def test_content_that_looks_like_trailers(self) -> None:
+        content = b"\r\n0\r\nSet-Cookie: x" + b"\r\n0\r\nx" * 100_000 + b"\r\n\r\n"
+        chunks = b"%x\r\n%b\r\n0\r\n" % (len(content), content)
+        for lines, trailers in ((b"", ()), (b"X: y\r\n", (("X", "y"),))):
+            began = time.process_time()
+            one = Capture().pass_(GET, CHUNKED + chunks + lines + b"\r\n")
+            found = answer_content(one)
+            self.assertEqual((found.content, found.trailers), (content, trailers))
+            self.assertLess(time.process_time() - began, 3)
 
     def test_pipelined(self) -> None:
         capture = Capture()
@@ -133,6 +144,19 @@ class CapturedTests(TestCase):
 
 
 class BoundsTests(TestCase):
+    def test_what_comes_after_it_went(self) -> None:
+        """An upload that goes on after the answer, and after its exchange had to go."""
+        capture = Capture(body_limit=1 << 20, limit=4000)
+        upload = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n"
+        capture.pass_(upload, OK)
+        other = capture.open()
+        for _ in range(20):
+            other.from_visitor(GET)
+            other.from_upstream(OK)
+        capture.stream.from_visitor(b"x" * 9000)
+        self.assertEqual(capture.store.used, sum(one.size for one in capture.store.kept))
+        self.assertTrue(capture.store.kept)
+
     def test_the_oldest_go(self) -> None:
         self.patch(store, "MAX_KEPT", 3)
         capture = Capture()
