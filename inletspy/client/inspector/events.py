@@ -125,15 +125,15 @@ class _Viewer:
 
     def tell(self, rewriting: Rewriting) -> None:
         """Send what is new, if the reader takes it."""
+        # More may come than is told, also to a reader that keeps up.
+        self.pending = {n: one for n, one in self.pending.items() if not one.gone}
         if self._paused:
-            self.pending = {n: one for n, one in self.pending.items() if not one.gone}
             return
         self._silent += 1
         if self.pending:
             newest = sorted(self.pending)[-MAX_TOLD:]
             told = [self.pending.pop(n) for n in newest]
-            rows = [summary(one, rewriting) for one in told if not one.gone]
-            self.send("requests", {"requests": rows})
+            self.send("requests", {"requests": [summary(one, rewriting) for one in told]})
         if self._transcript is not None and self._captured is not None:
             messages = self._transcript.read()[-MAX_MESSAGES:]
             if messages:

@@ -436,6 +436,20 @@ class EventTests(InspectorTestCase):
         peer.resume()
         await self.event(peer, "requests")
 
+    async def test_more_than_is_told(self) -> None:
+        """However much passes while a page is open, what it was not told of is bounded."""
+        self.patch(store, "MAX_KEPT", 500)
+        peer = await self.listen()
+        await self.event(peer, "hello")
+        calls: Any = self.inspection._factory._site.resource._calls
+        (viewer,) = calls._audience._viewers
+        self.patch(viewer.request, "write", lambda data: None)  # it keeps up
+        for _ in range(10):
+            for place in range(400):
+                self.pass_(get(f"/{place}"), OK)
+            calls._audience._tell()
+        self.assertLessEqual(len(viewer.pending), 500)
+
     async def test_not_too_many(self) -> None:
         peers = [await self.listen() for _ in range(16)]
         for peer in peers:
