@@ -23,7 +23,7 @@ MAX_SHOWN: Final = 256 << 10
 MAX_MESSAGES: Final = 2000
 
 _split_lines = re.compile(rb"\r\n|\r|\n").split
-_split_blocks = re.compile(rb"(?:\r\n|\r|\n){2}").split
+_blank_line = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 _TYPES: Final = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
@@ -106,7 +106,8 @@ class _EventReader:
 
     def __init__(self, answer: bytes) -> None:
         self._read = 0
-        self._rest = b""
+        #: The beginning of an event.
+        self._rest = bytearray()
         self._n = 0
         self._began: float | None = None
         #: Undoes the coding of the content, if there is one and it can be done.
@@ -121,13 +122,20 @@ class _EventReader:
             if position <= self._read:
                 continue
             if start > self._read:  # what was between is not kept any more
-                self._rest = b""
+                self._rest.clear()
                 self._inflater = None
             self._read = position
             if not self._rest:
                 self._began = at
-            *blocks, rest = _split_blocks(self._rest + self._decoded(content))
-            self._rest = rest[: MAX_SHOWN + 1]
+            fresh = self._decoded(content)
+            # An event may come in a thousand pieces: each is searched once.
+            ends = _blank_line.search(self._rest[-3:] + fresh) is not None
+            self._rest += fresh
+            blocks: list[bytes] = []
+            if ends:
+                *blocks, rest = _blank_line.split(bytes(self._rest))
+                self._rest[:] = rest
+            del self._rest[MAX_SHOWN + 1 :]
             for block in blocks:
                 if block.strip(b"\r\n"):
                     yield self._shown(block.strip(b"\r\n"), (self._began or at) - started)

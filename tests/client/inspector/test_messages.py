@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import time
 import zlib
 from typing import Any
 
@@ -256,6 +257,26 @@ class DeflateTests(TestCase):
 
 
 class EventStreamTests(TestCase):
+    def test_lines_as_windows_ends_them(self) -> None:
+        capture = Capture()
+        data = b"event: tick\r\ndata: one\r\ndata: two\r\n\r\ndata: three\r\n\r\n"
+        for end in range(1, len(data)):
+            capture.pass_(get("/events"), SSE + chunk(data[:end]), chunk(data[end:]))
+            self.assertEqual([m["text"] for m in read(capture)], ["one\ntwo", "three"], end)
+            capture.stream = capture.open()
+
+    def test_one_event_in_many_pieces(self) -> None:
+        """Looking at it must not hold the traffic up."""
+        capture = Capture()
+        capture.pass_(get("/events"), SSE)
+        for _ in range(1700):
+            capture.stream.from_upstream(chunk(b"x" * 300))
+        capture.stream.from_upstream(chunk(b"\n\ndata: y\n\n"))
+        began = time.process_time()
+        found = read(capture)
+        self.assertLess(time.process_time() - began, 1)
+        self.assertEqual([m["cut"] for m in found], [True, False])
+
     def test_events_with_their_times(self) -> None:
         capture = Capture()
         capture.pass_(get("/events"), SSE)
