@@ -284,6 +284,13 @@ class RequestFollower:
 
     def closed(self) -> None:
         """Report what the end of the stream completes or cuts off."""
+        try:
+            self._finish_all()
+        except Exception:
+            self._contain()
+        self._ended()
+
+    def _finish_all(self) -> None:
         cause = self._cause or _GONE
         while self._waiting and not self._lost:
             complete = type(self._response_body) is CloseBody and cause[0] == "closed"
@@ -292,7 +299,6 @@ class RequestFollower:
             switched, self._switched = self._switched, None
             switched.finished(self._clock(), None)
         self._give_up()
-        self._ended()
 
     def _cannot_read(self, rest: bytes, reason: str) -> None:
         if self._recorder is not None:

@@ -226,6 +226,17 @@ class RequestFollowerTests(TestCase):
         )
         self.assertEqual(followed.reports[1].excerpt, b"no")
 
+    def test_a_fault_at_the_end_is_contained(self) -> None:
+        def fail(exchange: Exchange) -> None:
+            raise RuntimeError("on purpose")
+
+        followed = Followed()
+        tap = RequestFollower(followed.clock.seconds, "192.0.2.1", fail, followed.end)
+        tap.from_visitor(GET)
+        tap.closed()
+        self.assertEqual(followed.ends, 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
     @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=8))
     def test_never_raises(self, pieces: list[tuple[bool, bytes]]) -> None:
         followed = Followed()
