@@ -107,5 +107,6 @@ def public_url(captured: Captured, target: bytes) -> bytes:
     if not target.startswith(b"/"):
         return target
     host = heads.header(captured.head, b"x-forwarded-host") or heads.header(captured.head, b"host")
-    scheme = heads.header(captured.head, b"x-forwarded-proto") or b"http"
-    return scheme + b"://" + host + target
+    told = heads.header(captured.head, b"x-forwarded-proto").lower()
+    # Not every server writes that field itself: a visitor's could begin with a dash.
+    return (b"https://" if told == b"https" else b"http://") + host + target

@@ -109,6 +109,13 @@ class CurlTests(TestCase):
         found = self.command(get("/{a,b}[1-9]/../x"))
         self.assertEqual(found[:2], [b"--globoff", b"--path-as-is"])
 
+    def test_a_scheme_that_a_visitor_made_up(self) -> None:
+        """Stock servers pass that field on as it came."""
+        for scheme in ("-o/etc/passwd#", "file", "HTTPS"):
+            found = self.command(get("/a", f"X-Forwarded-Proto: {scheme}"))
+            known = b"https" if scheme == "HTTPS" else b"http"
+            self.assertEqual(found, [known + b"://web.example.com/a"])
+
     def test_secrets(self) -> None:
         request = get("/", "Authorization: Bearer s3cret", "Cookie: s3cret")
         self.assertNotIn(b"s3cret", b"".join(self.command(request, reveal=False)))
