@@ -16,7 +16,7 @@ from typing import Any, Final
 from inletspy.client.inspector.pieces import Pieces, joined, more
 from inletspy.wire.masking import mask
 
-__all__ = ["EventLog", "FrameLog", "Inflation", "Message", "SavedLog"]
+__all__ = ["BLANK_LINE", "BLANK_TAIL", "EventLog", "FrameLog", "Inflation", "Message", "SavedLog"]
 
 #: Bytes that a message costs beside its own.
 MESSAGE_OVERHEAD: Final = 300
@@ -33,6 +33,11 @@ MAX_FRAMES: Final = 1024
 _CONTINUATION: Final = 0
 _CONTROL: Final = 8
 _OPCODES: Final = frozenset((0, 1, 2, 8, 9, 10))
+
+#: Ends an event of a stream (HTML, 9.2.6).
+BLANK_LINE: Final = re.compile(rb"(?>\r\n|\r|\n){2}")
+#: So many bytes before a place may belong to a blank line that ends after it.
+BLANK_TAIL: Final = 3
 
 _find_deflate = re.compile(
     rb"\r\nsec-websocket-extensions:[^\r]*permessage-deflate([^\r,]*)", re.IGNORECASE
@@ -320,12 +325,16 @@ class EventLog:
     Attributes:
         pieces: the newest.
         dropped: bytes that were there before them.
+        dropped_events: how many events ended in these.
+        tail: the last of these that belong to no event that has ended.
         trouble: see `FrameLog`; there is none.
     """
 
     def __init__(self, limit: int) -> None:
         self.pieces: deque[tuple[float, bytes]] = deque()
         self.dropped = 0
+        self.dropped_events = 0
+        self.tail = b""
         self.trouble = ""
         self._limit = limit
         self._kept = 0
@@ -340,6 +349,10 @@ class EventLog:
             _, old = self.pieces.popleft()
             self._kept -= len(old) + MESSAGE_OVERHEAD
             self.dropped += len(old)
+            # Else each who looks would number them from another one on.
+            *ended, rest = BLANK_LINE.split(self.tail + old)
+            self.dropped_events += len(ended)
+            self.tail = rest[-BLANK_TAIL:]
         return self._kept - before
 
     def content(self) -> bytes:

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from inletspy.client.inspector.heads import header
-from inletspy.client.inspector.messages import EventLog, FrameLog, Message, SavedLog
+from inletspy.client.inspector.messages import (
+    BLANK_LINE,
+    BLANK_TAIL,
+    EventLog,
+    FrameLog,
+    Message,
+    SavedLog,
+)
 from inletspy.client.inspector.store import Captured
 
 __all__ = ["Transcript"]
@@ -23,7 +30,6 @@ MAX_SHOWN: Final = 256 << 10
 MAX_MESSAGES: Final = 2000
 
 _split_lines = re.compile(rb"\r\n|\r|\n").split
-_blank_line = re.compile(rb"(?>\r\n|\r|\n){2}")
 
 _TYPES: Final = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
@@ -122,21 +128,23 @@ class _EventReader:
             if position <= self._read:
                 continue
             if start > self._read:  # what was between is not kept any more
-                self._rest.clear()
+                self._rest[:] = log.tail
+                self._n = log.dropped_events
                 self._inflater = None
             self._read = position
             if not self._rest:
                 self._began = at
             fresh = self._decoded(content)
             # An event may come in a thousand pieces: each is searched once.
-            ends = _blank_line.search(self._rest[-3:] + fresh) is not None
+            ends = BLANK_LINE.search(self._rest[-BLANK_TAIL:] + fresh) is not None
             self._rest += fresh
             blocks: list[bytes] = []
             if ends:
-                *blocks, rest = _blank_line.split(bytes(self._rest))
+                *blocks, rest = BLANK_LINE.split(bytes(self._rest))
                 self._rest[:] = rest
-            del self._rest[MAX_SHOWN + 1 :]
+            del self._rest[MAX_SHOWN + 1 : -BLANK_TAIL]
             for block in blocks:
+                self._n += 1
                 if block.strip(b"\r\n"):
                     yield self._shown(block.strip(b"\r\n"), (self._began or at) - started)
                 self._began = at
@@ -153,7 +161,6 @@ class _EventReader:
             return b""
 
     def _shown(self, block: bytes, seconds: float) -> dict[str, Any]:
-        self._n += 1
         fields: dict[str, list[str]] = {}
         for line in _split_lines(block[:MAX_SHOWN]):
             name, _, value = line.decode("utf-8", "replace").partition(":")

@@ -265,6 +265,22 @@ class EventStreamTests(TestCase):
             self.assertEqual([m["text"] for m in read(capture)], ["one\ntwo", "three"], end)
             capture.stream = capture.open()
 
+    def test_numbers_are_the_same_for_whoever_looks(self) -> None:
+        """Also when the first are kept no more."""
+        capture = Capture(body_limit=5000)
+        capture.pass_(get("/events"), SSE)
+        first = Transcript(capture.last)
+        data = b"".join(b"data: %d\r\n\r\n\n" % place for place in range(300))
+        numbers: dict[str, int] = {}
+        for start in range(0, len(data), 17):
+            capture.stream.from_upstream(chunk(data[start : start + 17]))
+            numbers.update({m["text"]: m["n"] for m in first.read() if m["text"]})
+        self.assertEqual(len(numbers), 300)
+        later = read(capture)
+        self.assertLess(len(later), 100)
+        for message in later[1:]:  # the first has lost its beginning
+            self.assertEqual(message["n"], numbers[message["text"]])
+
     def test_one_event_in_many_pieces(self) -> None:
         """Looking at it must not hold the traffic up."""
         capture = Capture()
