@@ -146,3 +146,33 @@ def longest_common(left: list[str], right: list[str]) -> int:
                 lengths[i][j] + 1 if ours == theirs else max(lengths[i][j + 1], lengths[i + 1][j])
             )
     return lengths[-1][-1]
+
+
+class BoundsTests(ModulesTestCase):
+    """A page may be open for days."""
+
+    async def test_requests(self) -> None:
+        answer = await self.call(
+            "requests.js",
+            "const known = new m.Requests();"
+            "for (let first = 0; first < 30000; first += 250) known.update(Array.from("
+            "{length: 250},"
+            " (_, k) => ({id: `a-${first + k}`, n: first + k, pinned: first === 0})));"
+            "return [known.all.length, known.all[0].n, known.all.filter(r => r.pinned).length,"
+            " known.get('a-19999') === undefined, known.get('a-20000').n]",
+        )
+        self.assertEqual(answer, [10_250, 29_999, 250, True, 20_000])
+
+    async def test_messages(self) -> None:
+        answer = await self.call(
+            "messages.js",
+            "const list = new m.Messages();"
+            "const some = (first, size) => list.add(Array.from({length: 500}, (_, k) => ("
+            "{n: first + k, from: 'visitor', type: 'text',"
+            " text: 'x'.repeat(size), size, time_ms: 0})));"
+            "for (let first = 1; first < 8000; first += 500) some(first, 10);"
+            "const many = list.size; some(1, 10); const again = list.size;"
+            "some(8001, 100_000);"
+            "return [many, again, list.size]",
+        )
+        self.assertEqual(answer, [5000, 5000, 167])

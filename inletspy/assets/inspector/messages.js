@@ -8,6 +8,9 @@ import { fromBase64 } from "./hex.js";
 
 const HEIGHT = 28;
 const LONGEST = 300;
+/** Messages that are kept, and characters in them: the newest. */
+const MOST = 5000;
+const MOST_TEXT = 16 << 20;
 /** How near to the end of the list counts as being there, in pixels. */
 const AT_END = 4;
 
@@ -15,6 +18,8 @@ const AT_END = 4;
 export class Messages {
     #all = [];
     #known = new Set();
+    #length = 0;
+    #dropped = 0;
     #list;
     #sum = h("span", { class: "faint" });
     #chosen = h("div", { class: "chosen" });
@@ -64,11 +69,28 @@ export class Messages {
 
     /** Take in messages; those that are known stay. */
     add(messages) {
-        const fresh = messages.filter((message) => !this.#known.has(message.n));
+        const fresh = messages.filter(({ n }) => n > this.#dropped && !this.#known.has(n));
         if (fresh.length === 0) return;
-        for (const message of fresh) this.#known.add(message.n);
+        for (const message of fresh) {
+            this.#known.add(message.n);
+            this.#length += lengthOf(message);
+        }
         this.#all = [...this.#all, ...fresh].sort((a, b) => a.n - b.n);
+        this.#forget();
         this.#draw();
+    }
+
+    /** A page that is open for days must not have all that came in meanwhile. */
+    #forget() {
+        const all = this.#all;
+        let end = 0;
+        while (all.length - end > MOST || (this.#length > MOST_TEXT && end < all.length - 1)) {
+            this.#dropped = all[end].n;
+            this.#known.delete(this.#dropped);
+            this.#length -= lengthOf(all[end]);
+            end += 1;
+        }
+        if (end > 0) this.#all = all.slice(end);
     }
 
     /** Say what could not be read of them, if anything. */
@@ -111,6 +133,10 @@ export class Messages {
         const contentType = about.filter(Boolean).join(" · ");
         this.#chosen.replaceChildren(bodyView(body, { title: `Message ${message.n}`, contentType }));
     }
+}
+
+function lengthOf({ text, base64 }) {
+    return (text ?? base64 ?? "").length;
 }
 
 function keptOf({ text, base64 }) {

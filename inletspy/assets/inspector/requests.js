@@ -9,6 +9,8 @@ import { isFailure } from "./row.js";
 /** Summaries asked for at once: few at first, for something to see. */
 const FIRST = 200;
 const MORE = 1000;
+/** Requests that are kept beside pinned ones, the newest: the client keeps no more. */
+const MOST = 10_000;
 
 /** All summaries, kept in step with the client. */
 export class Requests {
@@ -81,7 +83,18 @@ export class Requests {
 
     #sort() {
         this.#ordered = [...this.#byId.values()].sort((a, b) => b.n - a.n);
+        if (this.#ordered.length > MOST) this.#forget();
         this.onChange();
+    }
+
+    /** A page that is open for days must not have all that came in meanwhile. */
+    #forget() {
+        let room = MOST;
+        this.#ordered = this.#ordered.filter((each) => {
+            const stays = each.pinned || room-- > 0;
+            if (!stays) this.#byId.delete(each.id);
+            return stays;
+        });
     }
 }
 
