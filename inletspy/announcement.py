@@ -52,13 +52,18 @@ def say_what_to_type(
         f"  status    {f'http://localhost:{status_port}/status' if status_port else config.status}",
         "",
     ]
+    there = f" --data-dir {folder}" if elsewhere else ""
+    if status_port:
+        lines.append(
+            "See and change everything in a browser:  "
+            f"{_command('inletspy')} dashboard --admin{there}"
+        )
     if enabled:
         here = f"INLETSPY_DATA_DIR={folder} " if elsewhere else ""
         lines.append(
             f"Give a service on port 3000 a public address:  {here}{_command('tunnel')} 3000"
         )
     else:
-        there = f" --data-dir {folder}" if elsewhere else ""
         lines.append(
             "Tunnels are disabled; to enable them:  "
             f"{_command('inletspy')} config set tunnels_enabled true{there}"

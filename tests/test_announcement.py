@@ -23,13 +23,13 @@ class SayingTests(SynchronousTestCase):
         self.patch(os, "environ", {**os.environ, "PATH": "/nowhere", "INLETSPY_DATA_DIR": ""})
         self.addCleanup(os.chdir, Path.cwd())
 
-    def said(self, enabled: bool = True) -> str:
-        """The last line of what is told."""
+    def said(self, enabled: bool = True, line: int = -1, status_port: int = 8091) -> str:
+        """What to type by a line of what is told, the last one."""
         output = io.StringIO()
         self.patch(sys, "__stdout__", output)
         config = ServerConfig.load({"data-dir": "/srv/a b"}, {})
-        say_what_to_type(config, enabled, "http://*.tunnel.localhost:8080", 8090, 8091)
-        return output.getvalue().strip().splitlines()[-1].partition(":  ")[2]
+        say_what_to_type(config, enabled, "http://*.tunnel.localhost:8080", 8090, status_port)
+        return output.getvalue().strip().splitlines()[line].partition(":  ")[2]
 
     def test_from_anywhere(self) -> None:
         for place in ("/", "/usr"):
@@ -63,3 +63,13 @@ class SayingTests(SynchronousTestCase):
         (self.bin / "tunnel").chmod(0o755)
         self.patch(os, "environ", {**os.environ, "PATH": str(self.bin)})
         self.assertEqual(self.said(), "INLETSPY_DATA_DIR='/srv/a b' tunnel 3000")
+
+    def test_the_page(self) -> None:
+        os.chdir("/")
+        for enabled in (True, False):
+            self.assertEqual(
+                self.said(enabled, line=-2),
+                f"'{self.bin / 'inletspy'}' dashboard --admin --data-dir '/srv/a b'",
+            )
+        # The command asks a port of this machine.
+        self.assertNotIn("dashboard", self.said(line=-2, status_port=0))

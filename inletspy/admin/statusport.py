@@ -28,7 +28,7 @@ from inletspy.config import ServerConfig, read_token_file, runs
 from inletspy.errors import InletspyError, ServerUnreachable, UsageError
 from inletspy.policy.tokens import is_token
 
-__all__ = ["StatusPort"]
+__all__ = ["StatusPort", "TokenRefused"]
 
 #: How long the whole answer may take, in seconds, and how many bytes it may have.
 PATIENCE: Final = 10.0
@@ -38,6 +38,10 @@ T = TypeVar("T")
 
 #: What a row must have to be shown.
 _FIELDS: Final = ("id", "public_url", "upstream", "client_id", "connected_at", "status")
+
+
+class TokenRefused(InletspyError):
+    """The server knows no such token, or wants one."""
 
 
 class StatusPort:
@@ -85,6 +89,10 @@ class StatusPort:
             return cls(reactor, _checked(arguments.status_url), token)
         folder = _data_dir(arguments, environ)
         return cls(reactor, _announced(folder), token, folder / "token.txt")
+
+    def with_token(self, token: str) -> StatusPort:
+        """The same one, asked with another token."""
+        return StatusPort(self._reactor, self.url, token)
 
     async def rows(self) -> list[dict[str, Any]]:
         """The tunnels that it tells of.
@@ -167,7 +175,7 @@ class StatusPort:
         """What is in an answer that is no refusal."""
         if status == 401:
             which = "does not accept the token" if self._token else "wants a token"
-            raise InletspyError(
+            raise TokenRefused(
                 f"the server at {self.url} {which}: name a file that has one with --token-file,"
                 " or set INLETS_TOKEN"
             )

@@ -91,6 +91,7 @@ class RefusalTests(DashboardTestCase):
         await self.refused(1, "does not accept the token", INLETS_TOKEN="wrong")
         await self.refused(1, "needs the scope status", INLETS_TOKEN=CONNECT_ONLY_TOKEN)
         await self.refused(2, "can't read the token file", "--token-file", "/nowhere")
+        await self.refused(2, "leave --token-file out", "--admin", "--token-file", "/nowhere")
 
     async def test_servers(self) -> None:
         self.announce(status_port=1)
@@ -98,6 +99,7 @@ class RefusalTests(DashboardTestCase):
         await self.refused(2, "--status-url: must be", "--status-url", "localhost:8091")
         os.unlink(self.folder / "server.json")
         await self.refused(1, "no server runs with the data directory")
+        await self.refused(1, "no server runs with the data directory", "--admin")
 
 
 class OtherServerTests(DashboardTestCase):

@@ -74,6 +74,36 @@ class SignInTests(OwnersTestCase):
         for secret in (*self.tokens.values(), *cookies.values(), urlsplit(link).fragment):
             self.assertNotIn(secret.partition("=")[2] or secret, told)
 
+    async def test_an_admin_by_the_database_alone(self) -> None:
+        await self.start_with_users()
+        where = ("--data-dir", str(self.server.data_dir))
+        for tokens in (1, 2):
+            link = await self.inletspy("dashboard", "--admin", *where)
+            answer = await self.sign_in(code=urlsplit(link).fragment.removeprefix("code="))
+            told = answer.json["data"]
+            self.assertEqual((told["user"], told["admin"]), ("operator", True))
+            rows = json.loads(await self.inletspy("token", "list", "--user", "operator", "--json"))
+            self.assertEqual(len(rows), tokens)
+        (field,) = answer.headers.getRawHeaders("Set-Cookie", [])
+        cookie = field.partition(";")[0]
+        # Nobody has the token, and it is over with the sign-in; revoked, it takes that along.
+        self.assertEqual({(*row["scopes"],) for row in rows}, {("status", "admin")})
+        self.assertLessEqual(told["expires_at"], rows[1]["expires_at"])
+        self.assertEqual(await self.user(cookie), "operator")
+        await self.inletspy("token", "revoke", rows[1]["token"])
+        await self.until_out(cookie)
+
+    async def test_an_admin_of_another_server(self) -> None:
+        """A server that does not take the token leaves none behind that is good."""
+        await self.start_with_users()
+        other = ServerProcess(self)
+        await other.start()
+        with self.assertRaises(self.failureException) as caught:
+            await self.inletspy("dashboard", "--admin", "--status-url", other.status_url)
+        self.assertIn("does not accept the token", str(caught.exception))
+        (row,) = json.loads(await self.inletspy("token", "list", "--user", "operator", "--json"))
+        self.assertEqual(row["state"], "revoked")
+
     async def test_wrong_ones_have_to_wait(self) -> None:
         await self.start_with_users()
         for number in range(10):
