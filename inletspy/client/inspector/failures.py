@@ -63,12 +63,19 @@ def failure_of(captured: Captured, rewriting: Rewriting) -> Failure | None:
         kind, reason = captured.cause
         place = captured.service.upstream.partition("://")[2]
         advice = _ADVICE.get(kind, "").replace("PLACE", place)
-        return Failure(kind, reason[:1].upper() + reason[1:], advice)
+        # A host or an address stays as it is typed.
+        from_place = place.startswith(reason.partition(" ")[0])
+        title = reason if from_place else _capitalised(reason)
+        return Failure(kind, title, advice)
     hint = refusal_hint(_exchange(captured), rewriting(captured.service))
     if hint is None:
         return None
     title, _, remedy = hint.partition(": ")
-    return Failure("host_not_allowed", title[:1].upper() + title[1:], f"To mend it: {remedy}")
+    return Failure("host_not_allowed", _capitalised(title), f"To mend it: {remedy}")
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _exchange(captured: Captured) -> Exchange:
