@@ -122,7 +122,8 @@ def find_program(name: str) -> str | None:
 
 def version_of(programs: Programs, *command: str) -> str:
     """The first thing like a version in what a command prints; empty if there is none."""
-    found = re.search(r"[0-9]+\.[0-9]+(\.[0-9]+)?(p[0-9]+)?", programs.ask(*command))
+    # Not the seconds of the moment at which it was built.
+    found = re.search(r"(?<![0-9:.])[0-9]+\.[0-9]+(\.[0-9]+)?(p[0-9]+)?", programs.ask(*command))
     return found[0] if found else ""
 
 
