@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from inletspy.answers import Problem
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
 __all__ = ["Gate"]
+
+#: Browsers leave it out (RFC 9110, 4.2.1).
+_UNSAID_PORT: Final = 80
 
 
 class Gate:
@@ -44,7 +47,9 @@ class Gate:
 
     @property
     def _hosts(self) -> tuple[str, ...]:
-        return tuple(f"{host}:{self.port}" for host in ("127.0.0.1", "localhost", "[::1]"))
+        hosts = ("127.0.0.1", "localhost", "[::1]")
+        told = tuple(f"{host}:{self.port}" for host in hosts)
+        return (*told, *hosts) if self.port == _UNSAID_PORT else told
 
     def check_host(self, request: Request) -> None:
         """Refuse what was meant for another host.
