@@ -65,7 +65,9 @@ class Content:
     trailers: tuple[tuple[str, str], ...] = ()
 
 
-def content_of(head: bytes, raw: bytes, *, cut: bool, framed: bool = True) -> Content:
+def content_of(
+    head: bytes, raw: bytes, *, cut: bool, framed: bool = True, most: int = MAX_DECODED
+) -> Content:
     """Read what was captured of a body.
 
     Args:
@@ -73,6 +75,7 @@ def content_of(head: bytes, raw: bytes, *, cut: bool, framed: bool = True) -> Co
         raw: what is kept of it.
         cut: whether that is not all.
         framed: whether it still has the framing of chunks, if it is chunked.
+        most: bytes that it is decompressed to at most.
     """
     trailers: tuple[tuple[str, str], ...] = ()
     if framed:
@@ -84,7 +87,7 @@ def content_of(head: bytes, raw: bytes, *, cut: bool, framed: bool = True) -> Co
     coding = header(head, b"content-encoding").lower().decode("latin-1")
     decoded = False
     if coding in ("gzip", "x-gzip", "deflate") and raw:
-        found = _decompressed(raw, coding)
+        found = _decompressed(raw, coding, most)
         if found is not None:
             raw, more = found
             decoded = True
@@ -123,13 +126,13 @@ def unframed(head: bytes, raw: bytes) -> tuple[bytes, tuple[tuple[str, str], ...
     return b"".join(pieces), tuple(trailers), body.finished
 
 
-def _decompressed(raw: bytes, coding: str) -> tuple[bytes, bool] | None:
+def _decompressed(raw: bytes, coding: str, most: int) -> tuple[bytes, bool] | None:
     """The content, and whether there would be more; None if it is not so compressed."""
     # `deflate` is zlib's format, but some send the bare one (RFC 9110, 8.4.1.2).
     for bits in (31,) if coding != "deflate" else (15, -15):
         inflater = zlib.decompressobj(bits)
         try:
-            content = inflater.decompress(raw, MAX_DECODED)
+            content = inflater.decompress(raw, most)
         except zlib.error:
             continue
         return content, bool(inflater.unconsumed_tail) or not inflater.eof

@@ -86,5 +86,6 @@ def _exchange(captured: Captured) -> Exchange:
         excerpt = captured.unread
     elif may_refuse(status, captured.answer_size) and captured.ended is not None:
         raw = captured.answer_bytes[: MAX_EXCERPT * 2]
-        excerpt = content_of(captured.answer, raw, cut=True).content[:MAX_EXCERPT]
+        content = content_of(captured.answer, raw, cut=True, most=MAX_EXCERPT).content
+        excerpt = content[:MAX_EXCERPT]
     return Exchange(captured.head, "", status, 0.0, excerpt=excerpt)
