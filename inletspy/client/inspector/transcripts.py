@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -25,8 +26,10 @@ from inletspy.client.inspector.store import Captured
 
 __all__ = ["Transcript"]
 
-#: What is shown of a message at most, in bytes, and of how many messages at once.
+#: What is shown of a message at most, in bytes, and of all at once; compressed ones swell. Of
+#: how many messages at once.
 MAX_SHOWN: Final = 256 << 10
+MAX_READ: Final = 16 << 20
 MAX_MESSAGES: Final = 2000
 
 _split_lines = re.compile(rb"\r\n|\r|\n").split
@@ -48,16 +51,26 @@ class Transcript:
         self._events = _EventReader(captured.answer)
 
     def read(self) -> list[dict[str, Any]]:
-        """The messages that were not read yet, and are complete."""
+        """The messages that were not read yet, and are complete; the newest of too many."""
+        found: deque[dict[str, Any]] = deque()
+        size = 0
+        for message in self._unread():
+            found.append(message)
+            size += _length(message)
+            while size > MAX_READ and len(found) > 1:
+                size -= _length(found.popleft())
+        return list(found)
+
+    def _unread(self) -> Iterator[dict[str, Any]]:
         log = self._captured.log
         if isinstance(log, FrameLog):
-            return list(self._frames(log))
+            return self._frames(log)
         if isinstance(log, SavedLog):
             known, self._last_n = self._last_n, len(log.messages)
-            return log.messages[known:]
+            return iter(log.messages[known:])
         if isinstance(log, EventLog):
-            return list(self._events.read(log, self._captured.started))
-        return []
+            return self._events.read(log, self._captured.started)
+        return iter(())
 
     def _frames(self, log: FrameLog) -> Iterator[dict[str, Any]]:
         over = self._captured.ended is not None
@@ -178,6 +191,10 @@ class _EventReader:
             if name in fields:
                 shown[name] = fields[name][-1]
         return shown
+
+
+def _length(message: dict[str, Any]) -> int:
+    return len(message.get("text", "")) + len(message.get("base64", ""))
 
 
 def _ms(seconds: float) -> float:

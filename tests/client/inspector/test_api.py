@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import time
 from typing import Any
 
 from inletspy.client.inspector import replay, store
@@ -42,6 +44,16 @@ class GateTests(InspectorTestCase):
         for host in ("localhost", "LOCALHOST", "[::1]", "127.0.0.1"):
             answer = await self.ask("/api/services", host=f"{host}:{self.port}")
             self.assertEqual(answer.status, 200, host)
+
+    async def test_a_port_that_browsers_leave_out(self) -> None:
+        self.inspection._gate.port = 80
+        for host in ("127.0.0.1", "localhost:80"):
+            answer = await self.ask(
+                "/api/services", "GET", None, f"Origin: http://{host}", host=host
+            )
+            self.assertEqual(answer.status, 200)
+        answer = await self.ask("/api/services", host="evil.example.com")
+        self.assertEqual(answer.status, 421)
 
     async def test_other_origins(self) -> None:
         id = self.pass_(GET, OK)
@@ -253,6 +265,16 @@ class ListTests(InspectorTestCase):
         self.assertIn("Vite refuses the host web.example.com", failure["title"])
         self.assertIn("--host-header rewrite", failure["advice"])
         self.assertIn('"web.example.com" to server.allowedHosts', failure["advice"])
+
+    async def test_refusals_that_swell(self) -> None:
+        """A list tells of refusals; it must not take long because they are long."""
+        body = gzip.compress(b"no" * (2 << 20))
+        answer = b"HTTP/1.1 403 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
+        for _ in range(1000):
+            self.pass_(GET, answer % (len(body), body))
+        began = time.process_time()
+        await self.ask("/api/requests?limit=1000")
+        self.assertLess(time.process_time() - began, 1)
 
     async def test_clear(self) -> None:
         self.pass_(GET, OK)

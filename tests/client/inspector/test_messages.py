@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import random
 import time
 import zlib
 from typing import Any
@@ -249,6 +250,18 @@ class DeflateTests(TestCase):
         for _ in range(50):
             capture.stream.from_upstream(frame(bomb, 2, deflated=True))
         self.assertIn("note", read(capture)[-1])
+
+    def test_many_that_swell(self) -> None:
+        """What is told of at once is bounded: somebody has to read it."""
+        capture = open_websocket(DEFLATE + b"; server_no_context_takeover")
+        text = bytes(random.Random(1).choices(b"abcd", k=28_000)) + b"a" * 222_000
+        self.setUp()
+        message = frame(self.deflated(text), deflated=True)
+        for _ in range(400):
+            capture.stream.from_upstream(message)
+        found = read(capture)
+        self.assertEqual((found[-1]["n"], found[-1]["text"]), (400, text.decode()))
+        self.assertLess(sum(len(m.get("text", "")) for m in found), 17 << 20)
 
     def test_rubbish(self) -> None:
         capture = open_websocket(DEFLATE)
