@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, succeed
 
 from inletspy.client.config import ClientConfig
+from inletspy.client.exchanges import Exchange
 from inletspy.client.output import SteadyOutput
 from inletspy.client.project import in_keys
 from inletspy.client.refusals import refusal_hint
-from inletspy.client.requests import Exchange, RequestFollower
+from inletspy.client.requests import RequestFollower
 from inletspy.client.watch import UpstreamWatch, look
 from inletspy.errors import Refused
 from inletspy.policy.addresses import UpstreamAddress

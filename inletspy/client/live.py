@@ -24,8 +24,8 @@ from twisted.internet.task import LoopingCall
 
 from inletspy.client.config import ClientConfig
 from inletspy.client.display import Display, printable, way_to
+from inletspy.client.exchanges import Exchange
 from inletspy.client.output import SteadyOutput
-from inletspy.client.requests import Exchange
 from inletspy.wire.control import ServiceOffer
 
 __all__ = ["LiveDisplay", "can_be_live", "for_people"]

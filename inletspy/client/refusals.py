@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from inletspy.client.requests import Exchange
+from inletspy.client.exchanges import Exchange
 
 __all__ = ["refusal_hint"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 from inletspy.client.config import ClientConfig
+from inletspy.client.exchanges import Exchange
 from inletspy.client.output import SteadyOutput
-from inletspy.client.requests import Exchange
 from inletspy.wire.control import Grant, ServiceOffer
 
 __all__ = ["CONFIG", "GRANT", "Written", "exchange"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
+from inletspy.client.exchanges import Exchange
 from inletspy.client.refusals import refusal_hint
-from inletspy.client.requests import Exchange
 
 RESTART = "restart with `tunnel 3000 --host-header rewrite`"
 

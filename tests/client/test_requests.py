@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from inletspy.client.requests import MAX_EXCERPT, MAX_WAITING, Exchange, RequestFollower
+from inletspy.client.exchanges import Exchange
+from inletspy.client.requests import MAX_EXCERPT, MAX_WAITING, RequestFollower
 from inletspy.wire.http1 import MAX_HEAD
 
 GET = b"GET /a?b=1 HTTP/1.1\r\nHost: app.example.com:8080\r\n\r\n"

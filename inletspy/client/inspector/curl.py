@@ -11,7 +11,7 @@ from typing import Final
 
 from inletspy.client.inspector import heads
 from inletspy.client.inspector.bodies import Content
-from inletspy.client.inspector.store import Captured
+from inletspy.client.inspector.captured import Captured
 
 __all__ = ["curl", "public_url", "quoted"]
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from inletspy.answers import InvalidRequest, Problem
 from inletspy.client.inspector import heads
 from inletspy.client.inspector.bodies import unframed
-from inletspy.client.inspector.store import Captured
+from inletspy.client.inspector.captured import Captured
 from inletspy.errors import HeadError
 from inletspy.wire.fields import SIZED, TOKEN
 from inletspy.wire.http1 import parse_request

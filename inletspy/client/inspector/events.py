@@ -15,8 +15,9 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from inletspy.answers import Problem
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.failures import Rewriting
-from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.inspector.transcripts import MAX_MESSAGES, Transcript
 from inletspy.client.inspector.views import summary
 

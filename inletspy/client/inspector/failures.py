@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from inletspy.client.exchanges import Exchange
 from inletspy.client.inspector.bodies import content_of
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.heads import status_of
-from inletspy.client.inspector.store import Captured
 from inletspy.client.refusals import refusal_hint
-from inletspy.client.requests import MAX_EXCERPT, Exchange, may_refuse
+from inletspy.client.requests import MAX_EXCERPT, may_refuse
 from inletspy.wire.control import ServiceOffer
 
 __all__ = ["Failure", "Rewriting", "failure_of"]

@@ -16,8 +16,8 @@ from zope.interface import implementer
 from inletspy import __version__
 from inletspy.client.inspector import heads
 from inletspy.client.inspector.bodies import Content
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.curl import public_url
-from inletspy.client.inspector.store import Captured
 from inletspy.client.inspector.transcripts import Transcript
 from inletspy.client.inspector.views import answer_content, kind_of, request_content, utc
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qsl
 
-from inletspy.client.requests import request_line
+from inletspy.client.exchanges import request_line
 from inletspy.wire.fields import first_value as header
 
 __all__ = [

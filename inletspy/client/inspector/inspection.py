@@ -12,9 +12,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
+from inletspy.client.inspector.captured import Recording
 from inletspy.client.inspector.gate import Gate
 from inletspy.client.inspector.settings import InspectSettings
-from inletspy.client.inspector.store import Recording, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.inspector.tunnel import Tunnel
 from inletspy.errors import StartError
 from inletspy.wire.control import ServiceOffer

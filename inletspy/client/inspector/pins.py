@@ -17,8 +17,9 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from inletspy.answers import Problem
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.messages import EventLog, SavedLog
-from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.inspector.transcripts import MAX_MESSAGES, Transcript
 from inletspy.wire.control import ServiceOffer
 

@@ -15,7 +15,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from inletspy.answers import Problem
-from inletspy.client.inspector.store import Captured, Recording, Store
+from inletspy.client.inspector.captured import Captured, Recording
+from inletspy.client.inspector.store import Store
 from inletspy.client.relay import Relay, explain
 from inletspy.client.requests import RequestFollower
 from inletspy.policy.addresses import UpstreamAddress

@@ -14,9 +14,10 @@ from typing import Any, Final
 from twisted.internet.task import deferLater
 
 from inletspy.answers import InvalidRequest
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.heads import request_line, status_of
 from inletspy.client.inspector.messages import EventLog
-from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.inspector.views import kind_of, state_of
 
 __all__ = ["Search", "found"]

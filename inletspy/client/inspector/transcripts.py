@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.heads import header
 from inletspy.client.inspector.messages import (
     BLANK_LINE,
@@ -22,7 +23,6 @@ from inletspy.client.inspector.messages import (
     Message,
     SavedLog,
 )
-from inletspy.client.inspector.store import Captured
 
 __all__ = ["Transcript"]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from inletspy.client.inspector import heads
 from inletspy.client.inspector.bodies import Content, content_of, form_of, shown_body
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.curl import curl
 from inletspy.client.inspector.failures import Rewriting, failure_of
 from inletspy.client.inspector.messages import EventLog
-from inletspy.client.inspector.store import Captured
 from inletspy.client.inspector.transcripts import MAX_MESSAGES, Transcript
 
 __all__ = ["answer_content", "detail", "kind_of", "request_content", "state_of", "summary", "utc"]

@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from inletspy.client.config import ClientConfig
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.inspection import Inspection
 from inletspy.client.inspector.settings import InspectSettings
-from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.requests import RequestFollower
 from inletspy.wire.control import ServiceOffer
 from tests.client.support import CONFIG

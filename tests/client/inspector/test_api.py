@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from inletspy.client.inspector import replay, store
+from inletspy.client.inspector import replay
 from inletspy.client.inspector.heads import MASK
 from inletspy.client.inspector.inspection import Inspection
 from inletspy.client.inspector.settings import InspectSettings
@@ -151,7 +151,6 @@ class GateTests(InspectorTestCase):
 
 class PortTests(InspectorTestCase):
     def test_the_next_one(self) -> None:
-        self.patch(store, "MAX_KEPT", 10)
         module = "inletspy.client.inspector.inspection"
         self.patch(__import__(module, fromlist=["PORT"]), "PORT", self.port)
         other = Inspection(reactor, InspectSettings(), self.tunnel, self.environ)
@@ -725,7 +724,7 @@ class PinTests(InspectorTestCase):
         self.assertEqual((await self.ask("/api/requests")).data["requests"], [])
 
     async def test_stays_when_others_go(self) -> None:
-        self.patch(store, "MAX_KEPT", 3)
+        self.store.most = 3
         id = self.pass_(get("/stays"), OK)
         await self.pin(id)
         for place in range(5):

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from twisted.trial.unittest import TestCase
 
-from inletspy.client.inspector import store
 from inletspy.client.inspector.bodies import content_of
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.views import answer_content, request_content, state_of
 from tests.client.inspector.support import GET, OK, Capture, get
 
@@ -136,7 +136,7 @@ class CapturedTests(TestCase):
     def test_a_fault_of_ours_is_contained(self) -> None:
         capture = Capture()
         capture.pass_(GET)
-        self.patch(store.Captured, "completed", None)
+        self.patch(Captured, "completed", None)
         capture.stream.from_upstream(OK)
         capture.stream.from_upstream(OK)
         capture.stream.closed()
@@ -158,8 +158,8 @@ class BoundsTests(TestCase):
         self.assertTrue(capture.store.kept)
 
     def test_the_oldest_go(self) -> None:
-        self.patch(store, "MAX_KEPT", 3)
         capture = Capture()
+        capture.store.most = 3
         for place in range(5):
             capture.pass_(get(f"/{place}"), OK)
         self.assertEqual(capture.targets, [b"/4", b"/3", b"/2"])
