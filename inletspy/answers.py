@@ -1,6 +1,6 @@
 """What the status port and the inspector say: JSON, errors as well, and nothing but JSON.
 
-Owns the shape of answers and errors, and the reading of JSON bodies. Knows nothing of
+Owns the shape of answers and errors, and the reading of queries and JSON bodies. Knows nothing of
 tunnels, settings or tokens, nor which calls there are.
 """
 
@@ -22,6 +22,7 @@ __all__ = [
     "Problem",
     "encode",
     "error_of",
+    "query_value",
     "read_object",
     "send",
 ]
@@ -97,6 +98,21 @@ def send(request: Request, answer: Any) -> None:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
+
+
+def query_value(request: Request, name: str) -> str | None:
+    """What the request's query says by that name; None if it does not have it.
+
+    Raises:
+        InvalidRequest: it has it more than once, or it is no text.
+    """
+    values = request.args.get(name.encode("ascii"), [])
+    if len(values) > 1:
+        raise InvalidRequest(f"{name} is there more than once")
+    try:
+        return values[0].decode("utf-8") if values else None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"{name} is not UTF-8") from None
 
 
 def read_object(request: Request) -> dict[str, Any]:

@@ -22,7 +22,15 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from inletspy.answers import Answer, InvalidRequest, Problem, error_of, read_object, send
+from inletspy.answers import (
+    Answer,
+    InvalidRequest,
+    Problem,
+    error_of,
+    query_value,
+    read_object,
+    send,
+)
 from inletspy.errors import Conflict, DatabaseUnavailable, NotThere, UsageError
 from inletspy.web.schemas import Schema, check
 
@@ -246,16 +254,11 @@ def _parameters(call: Call, request: Request) -> dict[str, str]:
         if name.startswith("{"):
             found[name.strip("{}")] = _percent_decoded(segment)
     for name in call.query:
-        values = request.args.get(name.encode("ascii"), [])
-        if len(values) > 1:
-            raise InvalidRequest(f"{name} is there more than once")
-        if values:
-            try:
-                found[name] = values[0].decode("utf-8")
-            except UnicodeDecodeError:
-                raise InvalidRequest(f"{name} is not UTF-8") from None
-            if "\0" in found[name]:  # which the database has in no text
+        value = query_value(request, name)
+        if value is not None:
+            if "\0" in value:  # which the database has in no text
                 raise InvalidRequest(f"{name} has a NUL in it")
+            found[name] = value
     return found
 
 

@@ -16,9 +16,18 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from inletspy.answers import Answer, InvalidRequest, Problem, error_of, read_object, send
+from inletspy.answers import (
+    Answer,
+    InvalidRequest,
+    Problem,
+    error_of,
+    query_value,
+    read_object,
+    send,
+)
 from inletspy.client.inspector import views
 from inletspy.client.inspector.bodies import SAFE_IMAGES
+from inletspy.client.inspector.captured import Captured
 from inletspy.client.inspector.edits import request_again
 from inletspy.client.inspector.events import Audience
 from inletspy.client.inspector.gate import Gate
@@ -26,7 +35,7 @@ from inletspy.client.inspector.har import send_archive
 from inletspy.client.inspector.pins import Pins
 from inletspy.client.inspector.replay import Replays
 from inletspy.client.inspector.search import MAX_LIMIT, Search, found
-from inletspy.client.inspector.store import Captured, Store
+from inletspy.client.inspector.store import Store
 from inletspy.client.inspector.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -256,17 +265,8 @@ class Calls(Resource):
 
 def _asked(request: Request) -> dict[str, str]:
     """What the query says."""
-    found: dict[str, str] = {}
-    for name in _QUERY:
-        values = request.args.get(name.encode("ascii"), [])
-        if len(values) > 1:
-            raise InvalidRequest(f"{name} is there more than once")
-        if values:
-            try:
-                found[name] = values[0].decode("utf-8")
-            except UnicodeDecodeError:
-                raise InvalidRequest(f"{name} is not UTF-8") from None
-    return found
+    said = ((name, query_value(request, name)) for name in _QUERY)
+    return {name: value for name, value in said if value is not None}
 
 
 def _reveal(asked: dict[str, str]) -> bool:
