@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from inletspy.admin.accounts import say
+from inletspy.admin.reaching import add_server_options
 from inletspy.admin.tables import cell, table
 from inletspy.errors import InletspyError
 
@@ -54,16 +55,7 @@ def register(
         help="go on showing what changes; with --json one object a line: event (added, changed or"
         " removed) and tunnel",
     )
-    status.add_argument("--status-url", metavar="URL", help="where the status port is")
-    status.add_argument(
-        "--token-file", metavar="FILE", help="whose tunnels to show (or INLETS_TOKEN)"
-    )
-    status.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="the server's data directory, which tells where the status port is",
-    )
+    add_server_options(status)
     status.set_defaults(run=_run)
 
 

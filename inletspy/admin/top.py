@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from inletspy.admin.reaching import add_server_options
+
 __all__ = ["register"]
 
 EXAMPLES: Final = """\
@@ -45,14 +47,7 @@ def register(
         "--sort", metavar="KEY", default="r", help="the key of the column to sort by (r)"
     )
     top.add_argument("--own", action="store_true", help="begin with the own tunnels alone")
-    top.add_argument("--status-url", metavar="URL", help="where the status port is")
-    top.add_argument("--token-file", metavar="FILE", help="whose tunnels to show (or INLETS_TOKEN)")
-    top.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="the server's data directory, which tells where the status port is",
-    )
+    add_server_options(top)
     top.set_defaults(run=_run)
 
 
