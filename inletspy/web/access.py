@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from inletspy.answers import Problem
-from inletspy.errors import TooManyGuesses
+from inletspy.errors import NotThere, TooManyGuesses
 from inletspy.policy.sources import UNIX, Network, guesser
 from inletspy.policy.tokens import bearer_token
 from inletspy.web.cookies import check_own_origin, sign_in_texts
@@ -35,6 +35,7 @@ __all__ = [
     "allow_origin",
     "check_scopes",
     "is_local",
+    "row_seen_by",
     "seen_by",
 ]
 
@@ -185,6 +186,18 @@ def check_scopes(credential: Credential, scopes: Iterable[str], *, or_admin: boo
 def seen_by(caller: Caller, rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows of tunnels that a caller may see."""
     return list(rows) if caller.sees_all else of_owner(rows, caller.owner.name)
+
+
+def row_seen_by(caller: Caller, rows: Iterable[Mapping[str, Any]], id: str) -> Mapping[str, Any]:
+    """The row of that id.
+
+    Raises:
+        NotThere: there is none that the caller may see.
+    """
+    for row in seen_by(caller, rows):
+        if row["id"] == id:
+            return row
+    raise NotThere
 
 
 def _has_token(request: Request) -> bool:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from inletspy.answers import InvalidRequest, Problem
-from inletspy.errors import NotThere
 from inletspy.interfaces import ISettings, ITunnels
-from inletspy.web.access import seen_by
+from inletspy.web.access import row_seen_by, seen_by
 from inletspy.web.calls import Asked, Call
 from inletspy.web.schemas import array, named, record, text
 from inletspy.web.traffic import with_figures
@@ -137,10 +136,7 @@ class TunnelCalls:
         return self._tunnels.rows() + (self._tunnels.away() if away else [])
 
     def _row(self, asked: Asked, *, away: bool) -> Mapping[str, Any]:
-        for row in seen_by(asked.caller, self._rows(away=away)):
-            if row["id"] == asked.parameters["id"]:
-                return row
-        raise NotThere
+        return row_seen_by(asked.caller, self._rows(away=away), asked.parameters["id"])
 
 
 def _wants_away(asked: Asked) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import segno
@@ -19,8 +18,9 @@ from inletspy.interfaces import ISettings, ISharedLinks, ITunnels
 from inletspy.policy.links import LONGEST_LINK
 from inletspy.policy.sharing import SharedLink, key_mark, make_link
 from inletspy.policy.visits import VisitRule
-from inletspy.web.access import seen_by
+from inletspy.web.access import row_seen_by
 from inletspy.web.calls import Asked, Call
+from inletspy.web.rows import moment
 from inletspy.web.schemas import array, named, record, text
 
 __all__ = ["LINK", "LinkCalls"]
@@ -206,7 +206,7 @@ class LinkCalls:
         await self._shared_links.add(link)
         place = {"Location": f"/api/tunnels/{row['id']}/links/{link.id}"}
         return Answer(
-            {"id": link.id, "url": url, "expires_at": _moment(link.expires_at)}, 201, place
+            {"id": link.id, "url": url, "expires_at": moment(link.expires_at)}, 201, place
         )
 
     async def revoke(self, asked: Asked) -> dict[str, Any]:
@@ -230,10 +230,7 @@ class LinkCalls:
 
     def _row(self, asked: Asked) -> Mapping[str, Any]:
         rows = self._tunnels.rows() + self._tunnels.away()
-        for row in seen_by(asked.caller, rows):
-            if row["id"] == asked.parameters["id"]:
-                return row
-        raise NotThere
+        return row_seen_by(asked.caller, rows, asked.parameters["id"])
 
 
 def _takes_links(row: Mapping[str, Any], rule: VisitRule) -> bool:
@@ -243,12 +240,7 @@ def _takes_links(row: Mapping[str, Any], rule: VisitRule) -> bool:
 def _shown(link: SharedLink) -> dict[str, Any]:
     return {
         "id": link.id,
-        "created_at": _moment(link.created_at),
-        "expires_at": _moment(link.expires_at),
-        "revoked_at": None if link.revoked_at is None else _moment(link.revoked_at),
+        "created_at": moment(link.created_at),
+        "expires_at": moment(link.expires_at),
+        "revoked_at": None if link.revoked_at is None else moment(link.revoked_at),
     }
-
-
-def _moment(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -7,12 +7,12 @@ for showing. Everything that shows rows to the outside goes through here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from inletspy.web.schemas import named, record, text
 
-__all__ = ["TUNNEL", "of_owner", "shown", "timestamp"]
+__all__ = ["TUNNEL", "moment", "of_owner", "shown", "timestamp"]
 
 Row = Mapping[str, Any]
 
@@ -68,3 +68,8 @@ def of_owner(rows: Iterable[Row], owner: str) -> list[Row]:
 def timestamp(moment: datetime) -> str:
     """A time in UTC as rows have it: ISO 8601, ending in Z."""
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def moment(seconds: float) -> str:
+    """Whole seconds since the epoch in the same form, for what ends at a time that was set."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

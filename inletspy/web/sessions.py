@@ -6,7 +6,6 @@ Who is signed in has what the token allows that it was done with, and no longer 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from inletspy import __version__
@@ -17,6 +16,7 @@ from inletspy.policy.tokens import SCOPES, Credential
 from inletspy.web.access import Access, check_scopes
 from inletspy.web.calls import Asked, Call
 from inletspy.web.cookies import check_own_origin, own_origin, set_cookie
+from inletspy.web.rows import moment
 from inletspy.web.schemas import array, named, record, text
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class SessionCalls:
         return {
             "url": f"{origin}/#code={code}",
             "user": credential.owner.name,
-            "expires_at": _moment(end),
+            "expires_at": moment(end),
         }
 
     def _check_possible(self) -> None:
@@ -208,10 +208,5 @@ def _about(credential: Credential, end: float | None) -> dict[str, Any]:
         "user": credential.owner.name,
         "scopes": [scope for scope in SCOPES if scope in credential.scopes],
         "admin": credential.allows("admin"),
-        "expires_at": None if end is None else _moment(end),
+        "expires_at": None if end is None else moment(end),
     }
-
-
-def _moment(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

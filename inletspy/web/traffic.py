@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from inletspy.answers import InvalidRequest
-from inletspy.errors import NotThere
 from inletspy.interfaces import ITunnels
 from inletspy.policy.links import without_secrets
 from inletspy.policy.traffic import KEPT, Passage, Traffic
-from inletspy.web.access import seen_by
+from inletspy.web.access import row_seen_by
 from inletspy.web.calls import Asked, Call
 from inletspy.web.rows import shown, timestamp
 from inletspy.web.schemas import Schema, array, named, record, text
@@ -99,8 +98,7 @@ class TrafficCalls:
         limit = _limit(asked.parameters.get("limit", "100"))
         id = asked.parameters["id"]
         rows = [*self._tunnels.rows(), *self._tunnels.away()]
-        if not any(row["id"] == id for row in seen_by(asked.caller, rows)):
-            raise NotThere
+        row_seen_by(asked.caller, rows, id)
         traffic = self._tunnels.traffic().get(id)
         passages = list(traffic.passages()) if traffic is not None else []
         return {"requests": [as_shown(passage) for passage in passages[:limit]]}
