@@ -183,7 +183,9 @@ class ShareTests(CommandTestCase):
     def test_without_a_server(self) -> None:
         (self.folder / "server.json").unlink()
         self.assertEqual(self.share(f"https://app.{DOMAIN}")[0], f"https://app.{DOMAIN}")
-        ran = inletspy_command("share", "app", INLETSPY_DATABASE=self.url)
+        ran = inletspy_command(
+            "share", "app", INLETSPY_DATABASE=self.url, INLETSPY_DATA_DIR=str(self.folder)
+        )
         self.assertRefused(ran, 1, "give all of it, like https://app.tunnel.example.com")
 
     def test_nonsense(self) -> None:
