@@ -141,8 +141,8 @@ class LinkTests(TestCase):
         self.assertEqual([name for name in named if not (ROOT / name).exists()], [])
 
     def test_each_module_of_a_layer_exists(self) -> None:
-        for first, *others in rows(page("architecture.md")):
-            layer = first.strip("`")
-            if re.fullmatch(r"inletspy/\w+/", layer):
-                for module in re.findall(r"`(\w+\.py)`", others[0]):
-                    self.assertTrue((ROOT / layer / module).exists(), layer + module)
+        found = re.findall(r"^- `(inletspy/[\w/]+/)`:(.*(?:\n  .*)*)", page("architecture.md"), re.M)
+        self.assertTrue(found)
+        for layer, told in found:
+            for module in re.findall(r"`(\w+\.py)`", told):
+                self.assertTrue((ROOT / layer / module).exists(), layer + module)
