@@ -1,8 +1,8 @@
 """Tunnels that outside wrappers report, in one list with those this server runs.
 
-Owns what a wrapper may register, within which limits and for how long (PLATFORM.md,
-Status API). Keeps all of it in memory: wrappers renew. Knows no HTTP, and of the
-tunnels that this server runs only what `ITunnels` tells.
+Owns what a wrapper may register, within which limits and for how long. Keeps all of
+it in memory: wrappers renew. Knows no HTTP, and of the tunnels that this server runs only what
+`ITunnels` tells.
 """
 
 from __future__ import annotations
