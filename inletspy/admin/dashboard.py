@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.task import deferLater
 
 from inletspy.admin.accounts import accounts_table, say
+from inletspy.admin.reaching import add_server_options
 from inletspy.errors import Conflict, UsageError
 from inletspy.policy.signins import SIGN_IN_SECONDS
 from inletspy.policy.tokens import readable_start
@@ -63,10 +64,7 @@ def register(
     dashboard.add_argument(
         "--open", action="store_true", help="open it in a browser on this machine, too"
     )
-    dashboard.add_argument("--status-url", metavar="URL", help="where the status port is")
-    dashboard.add_argument(
-        "--token-file", metavar="FILE", help="whose tunnels to show (or INLETS_TOKEN)"
-    )
+    add_server_options(dashboard)
     dashboard.set_defaults(run=_run)
 
 

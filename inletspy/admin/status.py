@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from inletspy.admin.accounts import say
-from inletspy.admin.reaching import add_server_options
+from inletspy.admin.reaching import add_data_dir, add_server_options
 from inletspy.admin.tables import cell, table
 from inletspy.errors import InletspyError
 
@@ -56,6 +56,7 @@ def register(
         " removed) and tunnel",
     )
     add_server_options(status)
+    add_data_dir(status)
     status.set_defaults(run=_run)
 
 

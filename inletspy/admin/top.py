@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
-from inletspy.admin.reaching import add_server_options
+from inletspy.admin.reaching import add_data_dir, add_server_options
 
 __all__ = ["register"]
 
@@ -48,6 +48,7 @@ def register(
     )
     top.add_argument("--own", action="store_true", help="begin with the own tunnels alone")
     add_server_options(top)
+    add_data_dir(top)
     top.set_defaults(run=_run)
 
 
