@@ -141,7 +141,7 @@ function summed(differing, one = "difference", many = "differences") {
 }
 
 /** The lines that a body is compared by: JSON one value a line; null for what has no text. */
-export function linesOf({ body }) {
+function linesOf({ body }) {
     if (body.type === "empty" || body.size === 0) return [];
     if (body.text === undefined || body.text === null) return null;
     const node = body.type === "json" ? parseJson(body.text, body.cut) : null;

@@ -52,7 +52,7 @@ function told(values) {
     return `${count(all)} requests in the last 15 minutes`;
 }
 
-export const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /**
  * The shares of the status classes, as one thin bar.
