@@ -141,7 +141,9 @@ class LinkTests(TestCase):
         self.assertEqual([name for name in named if not (ROOT / name).exists()], [])
 
     def test_each_module_of_a_layer_exists(self) -> None:
-        found = re.findall(r"^- `(inletspy/[\w/]+/)`:(.*(?:\n  .*)*)", page("architecture.md"), re.M)
+        found = re.findall(
+            r"^- `(inletspy/[\w/]+/)`:(.*(?:\n  .*)*)", page("architecture.md"), re.M
+        )
         self.assertTrue(found)
         for layer, told in found:
             for module in re.findall(r"`(\w+\.py)`", told):

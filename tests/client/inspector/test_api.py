@@ -459,7 +459,7 @@ class EventTests(InspectorTestCase):
 
     async def test_more_than_is_told(self) -> None:
         """However much passes while a page is open, what it was not told of is bounded."""
-        self.patch(store, "MAX_KEPT", 500)
+        self.store.most = 500
         peer = await self.listen()
         await self.event(peer, "hello")
         calls: Any = self.inspection._factory._site.resource._calls
