@@ -25,23 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = ["InspectorSite"]
 
-#: Bytes of a request's body, seconds that a client may stay silent, connections at once.
+#: Bytes of a request's body, of one that nobody who is let in sends, seconds that a client may
+#: stay silent, connections at once.
 BODY_LIMIT: Final = 4 << 20
+STRANGERS_LIMIT: Final = 4096
 PATIENCE: Final = 60.0
 MAX_CONNECTIONS: Final = 128
 
 
 class _Request(Request):
     transport: Any  # of TCP: it can do more than ITransport says
+    channel: _Channel
 
     def gotLength(self, length: int | None) -> None:
         """Keep the body in memory: it is bounded."""
         self.content = BytesIO()
+        self._limit = BODY_LIMIT if self.channel.site.lets_in(self) else STRANGERS_LIMIT
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take a piece of the body, as long as that is not too long."""
         assert self.content is not None
-        if self.content.tell() + len(data) > BODY_LIMIT:
+        if self.content.tell() + len(data) > self._limit:
             self.transport.abortConnection()
         else:
             self.content.write(data)
@@ -53,11 +57,12 @@ class _Request(Request):
 
 
 class _Channel(HTTPChannel):
+    site: InspectorSite
     requestFactory = _Request
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Count the connection no more."""
-        self.site.connections -= 1  # type: ignore[attr-defined]
+        self.site.connections -= 1
         super().connectionLost(reason)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
@@ -103,6 +108,16 @@ class InspectorSite(Site):
             _Root(gate, calls), timeout=PATIENCE, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.connections = 0
+        self._gate = gate
+
+    def lets_in(self, request: Request) -> bool:
+        """Whether a request, whose body may be still to come, is of somebody who may ask."""
+        try:
+            self._gate.check_host(request)
+            self._gate.check_caller(request)
+        except Problem:
+            return False
+        return True
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A channel, or None if there are too many."""

@@ -140,13 +140,16 @@ class GateTests(InspectorTestCase):
             self.assertNotIn(b"Traceback", await peer.read_to_end())
 
     async def test_a_body_without_end(self) -> None:
-        peer = await self.peers.connect_to(self.port)
-        peer.send(
-            f"POST /api/session HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
-            "Content-Length: 99999999\r\n\r\n".encode()
-        )
-        peer.send(b"x" * (5 << 20))
-        self.assertNotEqual(await peer.ended(), None)
+        """Also one that is complete, but longer than what who has no token has to say."""
+        for size, token in ((5 << 20, self.token), (5000, ""), (5000, "wrong")):
+            peer = await self.peers.connect_to(self.port)
+            peer.send(
+                f"POST /api/session HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                f"Authorization: Bearer {token}\r\nContent-Length: {size}\r\n\r\n".encode()
+            )
+            peer.send(b"x" * size)
+            self.assertNotEqual(await peer.ended(), None)
+            self.assertEqual(await peer.read_to_end(), b"")
 
 
 class PortTests(InspectorTestCase):
