@@ -90,6 +90,32 @@ class RequestsTests(InspectorTestCase):
         self.assertIn("12345678901234567890", command)
         self.assertIn("Bearer secret-of-the-visitor", command)
 
+    async def test_two_windows(self) -> None:
+        await self.start()
+        context = await self.context()
+        windows = [await self.inspector(context) for _ in range(2)]
+        await self.order()
+
+        def see_it(page: Page) -> None:
+            expect(row(page, "/orders")).to_have_count(1)
+            expect(page.locator(".bar")).to_contain_text("Live")
+
+        def clear(page: Page) -> None:
+            page.get_by_role("button", name="Clear").click()
+            page.get_by_role("dialog").get_by_role("button", name="Clear").click()
+
+        def see_nothing(page: Page) -> None:
+            expect(row(page, "/orders")).to_have_count(0)
+
+        for window in windows:
+            await self.look(window, see_it)
+        await self.look(windows[0], clear)
+        for window in windows:
+            await self.look(window, see_nothing)
+        await self.order()
+        for window in windows:
+            await self.look(window, see_it)
+
     async def test_bodies_are_shown_by_their_type(self) -> None:
         await self.start()
         form = b"user=ada&note=%3Cb%3Etea%3C%2Fb%3E"
