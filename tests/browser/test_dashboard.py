@@ -99,6 +99,11 @@ class TunnelsTests(DashboardTestCase):
         await self.see(page.get_by_role("heading", name="alice-shop"))
         await client.stop()
         await self.see(page.get_by_text("Client away"))
+        # In the list it says until when, and counts as none.
+        await self.click(page.get_by_role("link", name="Tunnels", exact=True).first)
+        totals = page.locator(".readings > div").filter(has_text="Tunnels")
+        await self.see(row.get_by_text("kept until"), totals.get_by_text("0", exact=True))
+        await self.click(row.get_by_role("link", name="More about"))
         # Who watches its page goes on watching when it is back.
         await self.serve("alice", "shop")
         await self.see(page.locator(".head .state").get_by_text("Active"))

@@ -85,6 +85,14 @@ class TunnelTests(DashboardTestCase):
         await self.click(page.get_by_role("dialog").get_by_role("button", name="Close the tunnel"))
         await self.see(page.get_by_role("heading", name="Tunnels", exact=True))
         self.assertEqual(await client.ended(), 3)
+        # Its name is kept for it, until one closes that, too.
+        row = page.get_by_role("row").filter(has_text="alice-shop")
+        await self.see(row.get_by_text("Client away"))
+        await self.click(row.get_by_role("link", name="More about"), close)
+        dialog = page.get_by_role("dialog")
+        await self.see(dialog.get_by_text("kept for it no longer"))
+        await self.click(dialog.get_by_role("button", name="Close the tunnel"))
+        await self.see(page.get_by_role("heading", name="No tunnels yet"))
 
     async def test_there_is_none(self) -> None:
         await self.start("alice", "bob")
@@ -221,6 +229,8 @@ class AccessibleTests(DashboardTestCase):
             await self.run_in_browser(page.evaluate, f"location.hash = '#{path}'")
             await self.see(page.locator(shown))
             await self.assert_accessible(page)
+            hidden = "(nav => nav.scrollWidth - nav.clientWidth)(document.querySelector('nav'))"
+            self.assertEqual(await self.run_in_browser(page.evaluate, hidden), 0)
         await self.run_in_browser(page.evaluate, "location.hash = '#/'")
         await self.click(page.get_by_role("link", name="More about"))
         await self.see(page.get_by_role("cell", name="GET"))

@@ -116,13 +116,16 @@ function tunnelPage(app, first) {
         links.hidden = false;
     });
 
+    let away = first.status === "away";
     const close = () =>
         ask({
             title: "Close this tunnel?",
             text: [
-                "What visitors do with ",
+                away ? "Its client is away: from now on " : "What visitors do with ",
                 h("strong", {}, foreign(nameOf(first), { most: 300 })),
-                " is cut, and its client is told to end it.",
+                away
+                    ? " is kept for it no longer."
+                    : " is cut, and its client is told to end it. The address is kept for a while, for it to come back.",
             ],
             action: "Close the tunnel",
             run: async () => {
@@ -167,6 +170,7 @@ function tunnelPage(app, first) {
     let known = "";
     function update(row) {
         const one = row.traffic ?? NO_TRAFFIC;
+        away = row.status === "away";
         status.update(row);
         figures.set("rate", perSecond(one.per_second));
         figures.set("active", count(one.active));

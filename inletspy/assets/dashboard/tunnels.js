@@ -2,7 +2,7 @@
 
 import { command } from "/assets/shared/copy.js";
 import { announce, follow, foreign, h, setText } from "/assets/shared/dom.js";
-import { bytes, bytesParts, count, cut, perSecond, took, visible } from "/assets/shared/format.js";
+import { bytes, bytesParts, count, cut, dateAndTime, perSecond, timeOfDay, took, visible } from "/assets/shared/format.js";
 import { icon } from "/assets/shared/icons.js";
 import { shares, spark } from "/assets/shared/spark.js";
 import {
@@ -201,21 +201,27 @@ function comparing({ column, turned }) {
 }
 
 function sum(totals, rows) {
-    const all = { rate: 0, active: 0, requests: 0, in: 0, out: 0 };
+    const all = { up: 0, rate: 0, active: 0, requests: 0, in: 0, out: 0 };
     for (const row of rows) {
         const one = traffic(row);
+        all.up += row.status === "away" ? 0 : 1;
         all.rate += one.per_second;
         all.active += one.active;
         all.requests += one.requests;
         all.in += one.bytes_in;
         all.out += one.bytes_out;
     }
-    totals.set("tunnels", count(rows.length));
+    totals.set("tunnels", count(all.up));
     totals.set("rate", perSecond(all.rate));
     totals.set("active", count(all.active));
     totals.set("requests", count(all.requests));
     totals.set("in", ...bytesParts(all.in));
     totals.set("out", ...bytesParts(all.out));
+}
+
+/** How long the name of a tunnel stays its owner's whose client is away. */
+function keptUntil(moment) {
+    return h("time", { datetime: moment, title: dateAndTime(moment) }, `kept until ${timeOfDay(moment).slice(0, 5)}`);
 }
 
 /** One tunnel: its parts stay, and only what changed in them is written. */
@@ -278,7 +284,7 @@ function tunnelRow(first) {
         }
         status.update(row);
         if (row.connected_at !== drawn.connected_at || row.status !== drawn.status) {
-            time.replaceChildren(ago(row.connected_at));
+            time.replaceChildren(row.held_until ? keptUntil(row.held_until) : ago(row.connected_at));
         }
         const tcp = row.protocol === "tcp";
         setText(requests, count(one.requests));
