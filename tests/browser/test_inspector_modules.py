@@ -176,3 +176,28 @@ class BoundsTests(ModulesTestCase):
             "return [many, again, list.size]",
         )
         self.assertEqual(answer, [5000, 5000, 167])
+
+
+class DetailTests(ModulesTestCase):
+    async def test_what_is_pinned_while_another_is_chosen(self) -> None:
+        answer = await self.call(
+            "detail.js",
+            "const updated = []; let answer;"
+            "const known = (id) => id === 'gone' ? undefined : ({id, n: 1, kind: 'http',"
+            " method: 'GET', path: '/', pinned: false, status: null, state: 'open',"
+            " duration_ms: null, request_bytes: 0, response_bytes: 0,"
+            " started_at: '2030-01-01T00:00:00Z', visitor: '', host: '', service: '',"
+            " failure: null, replay_of: null});"
+            "const requests = {all: [], get: known, replaysOf: () => [],"
+            " update: (all) => updated.push(...all)};"
+            "window.fetch = (path) => new Promise((done) => { if (path.endsWith('/pin'))"
+            """ answer = () => done(new Response('{"success": true, "data": {}}')); });"""
+            "const nothing = () => {};"
+            "const detail = new m.Detail(requests, {onReplayed: nothing, onBack: nothing,"
+            " onShow: nothing, onWatch: nothing});"
+            "for (const next of ['b', 'gone']) {"
+            " detail.show('a'); const pinned = detail.pin(); detail.show(next);"
+            " answer(); await pinned; }"
+            "return updated.map(({id, pinned}) => [id, pinned])",
+        )
+        self.assertEqual(answer, [["a", True], ["a", True]])

@@ -156,12 +156,15 @@ export class Detail {
 
     /** Pin it, or let it go again. */
     async pin() {
-        if (!this.id) return;
+        const { id } = this;
+        if (!id) return;
         await this.#tried(async () => {
             const method = this.#request.pinned ? "DELETE" : "POST";
-            await call(method, `${address(this.id)}/pin`);
+            await call(method, `${address(id)}/pin`);
             const pinned = method === "POST";
-            this.#requests.update([{ ...this.#requests.get(this.id), pinned }]);
+            // Meanwhile another one may be shown, and this one be gone.
+            const known = this.#requests.get(id);
+            if (known) this.#requests.update([{ ...known, pinned }]);
             announce(pinned ? "Pinned" : "No longer pinned");
         });
     }
