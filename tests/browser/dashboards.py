@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.browser.support import BrowserTestCase
 from tests.system.http import Answer, fetch, upstream
-from tests.system.processes import CHECKOUT, ClientProcess, ServerProcess
+from tests.system.processes import CHECKOUT, ClientProcess, ServerProcess, reactor
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -39,6 +40,10 @@ class DashboardTestCase(BrowserTestCase):
         self.tokens["admin"] = await self._inletspy(
             "token", "create", "--user", "admin", "--scopes", "connect,status,admin"
         )
+        # The server hears of what the command has written a moment later.
+        session, token = f"{self.server.status_url}/api/session", self.tokens["admin"]
+        while (await fetch(session, token=token)).status in (401, 429):
+            await deferLater(reactor, 0.2)
         for user in users:
             await self.call("POST", "users", {"name": user})
             made = await self.call("POST", "tokens", {"user": user})
