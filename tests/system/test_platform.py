@@ -155,8 +155,10 @@ class PlatformTests(TestCase):
         self.assertRegex(row["connected_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
         await self.until_file([row])
         url = f"{self.server.status_url}/api/tunnels"
-        answer = await fetch(url, token=SHARED)
-        self.assertEqual(answer.json, {"success": True, "data": {"tunnels": [row]}})
+        said = (await fetch(url, token=SHARED)).json
+        (seen,) = said["data"]["tunnels"]
+        self.assertEqual(seen.pop("traffic")["statuses"]["2xx"], 1)
+        self.assertEqual(said, {"success": True, "data": {"tunnels": [row]}})
 
         self.set("tunnels_enabled", "false")
         self.assertIn("turned tunnels off", (await container.event("notice"))["message"])
