@@ -147,6 +147,12 @@ class _WriteAtOnce:
         if sent < size:
             super().write(b"".join(pieces)[sent:])  # type: ignore[misc]
 
+    def abortConnection(self) -> None:
+        """See `ITCPTransport`; what was written before it is sent, if the socket takes it."""
+        if self._is_holding:
+            self._send_held()
+        super().abortConnection()  # type: ignore[misc]
+
     def connectionLost(self, reason: Failure) -> None:
         """See `IReadDescriptor`; of what was held, the socket gets what it still takes."""
         if self._is_holding and self._is_open:

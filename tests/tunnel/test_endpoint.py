@@ -198,6 +198,15 @@ class HoldingTests(EagerTests):
             self.assertEqual(server.received, [b"last words"])
             await client.ended
 
+    async def test_what_is_held_comes_before_an_abort(self) -> None:
+        client, server = await self.connect()
+        transport: Any = client.transport
+        transport.write(b"last words")
+        transport.abortConnection()
+        self.assertIsInstance(await server.ended, ConnectionLost)
+        self.assertEqual(server.received, [b"last words"])
+        await client.ended
+
     async def test_what_is_held_is_sent_where_the_reactor_ends_the_connection(self) -> None:
         client, server = await self.connect()
         transport: Any = client.transport
