@@ -322,6 +322,22 @@ class MessagesTests(InspectorTestCase):
         await self.look(page, see_more)
         await self.assert_accessible(page)
 
+    async def test_are_seen_of_what_turns_out_to_be_a_stream(self) -> None:
+        await self.start()
+        page = await self.inspector()
+        visiting = ensureDeferred(self.ask("/events"))
+        stream = await self.shop.events.get()
+        await self.look(page, lambda page: open_request(page, "/events"))
+
+        def see_it(page: Page) -> None:
+            messages = page.get_by_role("listbox", name="Messages").get_by_role("option")
+            expect(messages).to_have_count(1)
+
+        stream.write(b"data: first\n\n")
+        await self.look(page, see_it)
+        stream.finish()
+        await visiting
+
     async def test_of_an_event_stream_are_seen_as_they_come(self) -> None:
         await self.start()
         page = await self.inspector()

@@ -96,7 +96,13 @@ export class Detail {
         if (!now) return;
         const before = this.#request;
         if (now !== before) {
+            const wasStream = this.#isStream();
             this.#request = now;
+            if (this.#isStream() && !wasStream) {
+                // Only its answer tells what it is.
+                this.tab = this.#last.stream;
+                this.#onWatch(this.id);
+            }
             if (this.#head) this.#head.update(now);
             const differs = (name) => before?.[name] !== now[name];
             // The messages of a stream come by themselves.
