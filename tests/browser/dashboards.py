@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
 
 from tests.browser.support import BrowserTestCase
 from tests.system.http import Answer, fetch, upstream
-from tests.system.processes import CHECKOUT, ClientProcess, ServerProcess, reactor
+from tests.system.processes import ClientProcess, ServerProcess, reactor
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -36,8 +33,8 @@ class DashboardTestCase(BrowserTestCase):
         await self.server.start()
         self.upstream = upstream(self)
         self.tokens: dict[str, str] = {}
-        await self._inletspy("user", "add", "admin")
-        self.tokens["admin"] = await self._inletspy(
+        await self.server.inletspy("user", "add", "admin")
+        self.tokens["admin"] = await self.server.inletspy(
             "token", "create", "--user", "admin", "--scopes", "connect,status,admin"
         )
         # The server hears of what the command has written a moment later.
@@ -99,17 +96,3 @@ class DashboardTestCase(BrowserTestCase):
             await self.click(page.get_by_role("button", name="Sign in"))
         await self.see(page.get_by_text("Live", exact=True))
         return page
-
-    async def _inletspy(self, *words: str) -> str:
-        """What `inletspy` prints about this server."""
-        command = [sys.executable, "-m", "inletspy.admin.main", *words]
-        environ = {**self.server.environ, "INLETSPY_DATABASE": str(self.server.database)}
-
-        def run() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command, env=environ, cwd=CHECKOUT, capture_output=True, text=True, timeout=60
-            )
-
-        ran = await deferToThread(run)
-        self.assertEqual(ran.returncode, 0, ran.stderr)
-        return ran.stdout.strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -201,6 +203,20 @@ class ServerProcess(Program):
         """Start it, and wait until it serves."""
         self.spawn()
         self.described = await self.until("ready", self._description)
+
+    async def inletspy(self, *words: str) -> str:
+        """What the command `inletspy` prints about this server; it must succeed."""
+        command = [sys.executable, "-m", "inletspy.admin.main", *words]
+        environ = {**self.environ, "INLETSPY_DATABASE": str(self.database)}
+
+        def run() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command, env=environ, cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+            )
+
+        ran = await deferToThread(run)
+        self.case.assertEqual(ran.returncode, 0, ran.stderr)
+        return ran.stdout.strip()
 
     def _description(self) -> dict[str, Any] | None:
         try:

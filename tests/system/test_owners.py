@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.threads import deferToThread
-
 from tests.peers import Peer, Upstream, until
 from tests.postgres import execute
 from tests.system.http import Answer, fetch
-from tests.system.processes import CHECKOUT, ClientProcess
+from tests.system.processes import ClientProcess
 from tests.system.whole import WholeTestCase
 
 MIB = 1 << 20
@@ -29,22 +25,8 @@ class OwnersTestCase(WholeTestCase):
         self.upstream = Upstream(self)
         self.tokens: dict[str, str] = {}
         for user in ("alice", "bob"):
-            await self.inletspy("user", "add", user)
-            self.tokens[user] = await self.inletspy("token", "create", "--user", user)
-
-    async def inletspy(self, *words: str) -> str:
-        """What `inletspy` prints about this server."""
-        command = [sys.executable, "-m", "inletspy.admin.main", *words]
-        environ = {**self.server.environ, "INLETSPY_DATABASE": str(self.server.database)}
-
-        def run() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command, env=environ, cwd=CHECKOUT, capture_output=True, text=True, timeout=60
-            )
-
-        ran = await deferToThread(run)
-        self.assertEqual(ran.returncode, 0, ran.stderr)
-        return ran.stdout.strip()
+            await self.server.inletspy("user", "add", user)
+            self.tokens[user] = await self.server.inletspy("token", "create", "--user", user)
 
     def tunnel(self, user: str, *arguments: str) -> ClientProcess:
         """A client of a user's, not started yet."""
@@ -89,7 +71,7 @@ class EndTests(DownloadTestCase):
         await self.start_with_users()
         client, visitor = await self.downloading("alice")
         others, visitor_of_others = await self.downloading("bob")
-        await self.inletspy("token", "revoke", self.tokens["alice"][:12])
+        await self.server.inletspy("token", "revoke", self.tokens["alice"][:12])
         await visitor.ended()
         self.assertEqual(await client.ended(), 3)
         self.assertIn("was revoked", client.stdout + client.stderr)
@@ -108,7 +90,7 @@ class EndTests(DownloadTestCase):
         self.assertEqual((await self.ask("alice", "/tunnels", "POST", registration)).status, 200)
         file = self.server.data_dir / "tunnels.json"
         await until(lambda: "alice-reg" in file.read_text(), "listed")
-        await self.inletspy("user", "remove", "alice")
+        await self.server.inletspy("user", "remove", "alice")
         await until(lambda: "alice" not in file.read_text(), "listed no longer")
         await visitor.ended()
         self.assertEqual(await client.ended(), 3)

@@ -68,7 +68,7 @@ class PrivateTests(OwnersTestCase):
         near.send(b"?")
         self.assertEqual(await far.read(1), b"?")
 
-        await self.inletspy("token", "revoke", self.tokens["alice"][:12])
+        await self.server.inletspy("token", "revoke", self.tokens["alice"][:12])
         self.assertEqual(await connecting.ended(), 3)
         self.assertIn("revoked", connecting.stderr)
         await near.ended()

@@ -46,7 +46,7 @@ class SignInTests(OwnersTestCase):
 
     async def test_it_outlives_a_restart_and_ends_with_its_token(self) -> None:
         await self.start_with_users()
-        link = await self.inletspy("dashboard", "--data-dir", str(self.server.data_dir))
+        link = await self.server.inletspy("dashboard", "--data-dir", str(self.server.data_dir))
         cookies = {
             "alice": await self.cookie(token=self.tokens["alice"]),
             "bob": await self.cookie(token=self.tokens["bob"]),
@@ -61,14 +61,14 @@ class SignInTests(OwnersTestCase):
         for user, cookie in cookies.items():
             self.assertEqual(await self.user(cookie), user)
 
-        await self.inletspy("token", "revoke", self.tokens["alice"][:12])
+        await self.server.inletspy("token", "revoke", self.tokens["alice"][:12])
         await self.until_out(cookies["alice"])
         self.assertEqual(await self.user(cookies["bob"]), "bob")
-        await self.inletspy("user", "remove", "bob")
+        await self.server.inletspy("user", "remove", "bob")
         await self.until_out(cookies["bob"])
-        await self.inletspy("config", "set", "shared_token_enabled", "false")
+        await self.server.inletspy("config", "set", "shared_token_enabled", "false")
         await self.until_out(cookies["shared"])
-        await self.inletspy("config", "set", "shared_token_enabled", "true")
+        await self.server.inletspy("config", "set", "shared_token_enabled", "true")
         await until(self.server.token_file.exists, "there is a token again")
         told = before.stdout + before.stderr + self.server.stdout + self.server.stderr
         for secret in (*self.tokens.values(), *cookies.values(), urlsplit(link).fragment):
@@ -78,11 +78,13 @@ class SignInTests(OwnersTestCase):
         await self.start_with_users()
         where = ("--data-dir", str(self.server.data_dir))
         for tokens in (1, 2):
-            link = await self.inletspy("dashboard", "--admin", *where)
+            link = await self.server.inletspy("dashboard", "--admin", *where)
             answer = await self.sign_in(code=urlsplit(link).fragment.removeprefix("code="))
             told = answer.json["data"]
             self.assertEqual((told["user"], told["admin"]), ("operator", True))
-            rows = json.loads(await self.inletspy("token", "list", "--user", "operator", "--json"))
+            rows = json.loads(
+                await self.server.inletspy("token", "list", "--user", "operator", "--json")
+            )
             self.assertEqual(len(rows), tokens)
         (field,) = answer.headers.getRawHeaders("Set-Cookie", [])
         cookie = field.partition(";")[0]
@@ -90,7 +92,7 @@ class SignInTests(OwnersTestCase):
         self.assertEqual({(*row["scopes"],) for row in rows}, {("status", "admin")})
         self.assertLessEqual(told["expires_at"], rows[1]["expires_at"])
         self.assertEqual(await self.user(cookie), "operator")
-        await self.inletspy("token", "revoke", rows[1]["token"])
+        await self.server.inletspy("token", "revoke", rows[1]["token"])
         await self.until_out(cookie)
 
     async def test_an_admin_of_another_server(self) -> None:
@@ -99,9 +101,11 @@ class SignInTests(OwnersTestCase):
         other = ServerProcess(self)
         await other.start()
         with self.assertRaises(self.failureException) as caught:
-            await self.inletspy("dashboard", "--admin", "--status-url", other.status_url)
+            await self.server.inletspy("dashboard", "--admin", "--status-url", other.status_url)
         self.assertIn("does not accept the token", str(caught.exception))
-        (row,) = json.loads(await self.inletspy("token", "list", "--user", "operator", "--json"))
+        (row,) = json.loads(
+            await self.server.inletspy("token", "list", "--user", "operator", "--json")
+        )
         self.assertEqual(row["state"], "revoked")
 
     async def test_wrong_ones_have_to_wait(self) -> None:
